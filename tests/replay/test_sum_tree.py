@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rltune.replay import sum_tree
+from rltune.replay.sum_tree import MinTree, SumTree
+
+# Small levels to enter at, so that both parts of `find` are met by trees of a few leaves.
+COARSE = [1, 4, 1024]
+
+
+@st.composite
+def writes(draw: st.DrawFn) -> tuple[int, list[tuple[list[int], list[int]]]]:
+    capacity = draw(st.integers(1, 40))
+    pairs = st.lists(st.tuples(st.integers(0, capacity - 1), st.integers(0, 9)), max_size=60)
+    batches = draw(st.lists(pairs, max_size=5))
+    return capacity, [([i for i, _ in b], [v for _, v in b]) for b in batches]
+
+
+@settings(deadline=None)
+@given(writes())
+def test_trees_agree_with_a_plain_array(case: tuple[int, list[tuple[list[int], list[int]]]]):
+    capacity, batches = case
+    sums, mins = SumTree(capacity), MinTree(capacity)
+    plain_sum, plain_min = np.zeros(capacity), np.full(capacity, np.inf)
+    for indices, values in batches:
+        where = np.array(indices, np.int64)
+        sums.set(where, np.array(values, np.float64))
+        mins.set(where, np.array(values, np.float64))
+        for i, value in zip(indices, values, strict=True):  # of equal indices the last wins
+            plain_sum[i] = plain_min[i] = value
+        np.testing.assert_array_equal(sums.leaves, plain_sum)
+        assert sums.total == plain_sum.sum()
+        assert mins.minimum == plain_min.min()
+
+
+@pytest.mark.parametrize("coarse", COARSE)
+def test_find_returns_the_leaf_in_which_the_prefix_falls(coarse, monkeypatch):
+    monkeypatch.setattr(sum_tree, "COARSE", coarse)
+    rng = np.random.default_rng(0)
+    for capacity in (1, 2, 7, 33, 64):
+        leaves = rng.integers(0, 4, size=capacity).astype(np.float64)
+        leaves[rng.integers(capacity)] = 5.0
+        tree = SumTree(capacity)
+        tree.set(np.arange(capacity), leaves)
+        prefixes = np.arange(0.0, leaves.sum(), 0.5)
+        expected = np.searchsorted(np.cumsum(leaves), prefixes, side="right")
+        np.testing.assert_array_equal(tree.find(prefixes), expected)
+
+
+@pytest.mark.parametrize("coarse", COARSE)
+@settings(deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.0, 1e-12, 0.1, 0.3, 1.0, 1e8]), min_size=1, max_size=70),
+    fraction=st.floats(0.0, 1.0),
+)
+def test_find_never_returns_a_leaf_of_zero(coarse, values, fraction):
+    if not any(values):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sum_tree, "COARSE", coarse)
+        tree = SumTree(len(values))
+        tree.set(np.arange(len(values)), np.array(values))
+        # The last number below the total and the total itself are where rounding shows.
+        prefixes = np.array([0.0, fraction * tree.total, np.nextafter(tree.total, 0), tree.total])
+        found = tree.find(prefixes)
+    assert np.all(np.array(values)[found] > 0.0)
+    before = np.concatenate([[0.0], np.cumsum(values)])
+    slack = 1e-12 * tree.total
+    assert np.all(before[found] <= prefixes + slack)
+    assert np.all(prefixes <= before[found + 1] + slack)
+
+
+def test_a_tree_is_a_function_of_its_leaves():
+    rng = np.random.default_rng(1)
+    worn, fresh = SumTree(1000), SumTree(1000)
+    for _ in range(200):
+        worn.set(rng.integers(1000, size=16), rng.random(16))
+    fresh.set(np.arange(1000), worn.leaves)
+    assert fresh.total == worn.total
+    prefixes = rng.random(500) * worn.total
+    np.testing.assert_array_equal(fresh.find(prefixes), worn.find(prefixes))
+
+
+def test_a_tree_needs_a_leaf():
+    with pytest.raises(ValueError, match="capacity is 0"):
+        SumTree(0)
