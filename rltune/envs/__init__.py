@@ -1,0 +1,1 @@
+"""Environments: making them, stepping several at once, and turning their spaces into arrays."""

@@ -1,0 +1,55 @@
+"""The actions of the running episodes, so that one can be played again from its seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# An episode longer than this is not kept: replaying it would take minutes.
+MAX_STEPS = 100_000
+
+
+class ActionTape:
+    """Records the actions of N environments; forgets those of finished episodes."""
+
+    def __init__(self, num_envs: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._actions = np.empty((256, num_envs, *shape), dtype)
+        self._length = 0
+        self._starts = np.zeros(num_envs, np.int64)
+
+    def start_episode(self, index: int) -> None:
+        """Environment `index` begins a new episode."""
+        self._starts[index] = self._length
+
+    def append(self, actions: np.ndarray) -> None:
+        """Records one step's actions, [N, ...]."""
+        if self._length == len(self._actions):
+            self._make_room()
+        self._actions[self._length] = actions
+        self._length += 1
+
+    def episode(self, index: int) -> np.ndarray | None:
+        """The actions [T, ...] of the running episode, a copy; None if it grew too long."""
+        start = self._starts[index]
+        if start < 0:
+            return None
+        return self._actions[start : self._length, index].copy()
+
+    def set_episodes(self, episodes: list[np.ndarray]) -> None:
+        """Replaces everything by these running episodes (arrays [T_i, ...])."""
+        self._length = max(map(len, episodes), default=0)
+        room = max(256, 2 * self._length)
+        self._actions = np.empty((room, *self._actions.shape[1:]), self._actions.dtype)
+        for index, actions in enumerate(episodes):
+            self._starts[index] = self._length - len(actions)
+            self._actions[self._starts[index] : self._length, index] = actions
+
+    def _make_room(self) -> None:
+        self._starts[self._starts < self._length - MAX_STEPS] = -1
+        running = self._starts[self._starts >= 0]
+        first = int(running.min()) if len(running) else self._length
+        kept = self._actions[first : self._length]
+        room = max(256, 2 * len(kept))
+        grown = np.empty((room, *self._actions.shape[1:]), self._actions.dtype)
+        grown[: len(kept)] = kept
+        self._actions, self._length = grown, len(kept)
+        self._starts[self._starts >= 0] -= first

@@ -1,0 +1,168 @@
+"""N copies of one environment in this process, each on its own stream of episode seeds."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from rltune.envs.action_tape import ActionTape
+from rltune.envs.batching import copy_batch, empty_batch, is_nested, leaves, write_row
+from rltune.envs.errors import EnvError
+from rltune.envs.vector_env import SeedStream, Step, VectorEnv
+
+
+class CopiesVectorEnv(VectorEnv):
+    """Steps environments one after the other; one that ends is reset within the same step.
+
+    Every episode is reset with its own seed, so the running ones can be restored by replaying
+    their actions. What an environment raises passes with its own traceback and a note that says
+    which environment, episode seed and step it was.
+    """
+
+    def __init__(
+        self, envs: list[gymnasium.Env[Any, Any]], sequences: list[np.random.SeedSequence]
+    ) -> None:
+        self._envs = envs
+        self.num_envs = len(envs)
+        self.single_observation_space = envs[0].observation_space
+        self.single_action_space = envs[0].action_space
+        self._streams = [SeedStream(sequence) for sequence in sequences]
+        self._episode_seeds = [0] * self.num_envs
+        self._episode_steps = np.zeros(self.num_envs, np.int64)
+        self._write = write_row if is_nested(self.single_observation_space) else operator.setitem
+        self._tape = self._new_tape()
+
+    def _new_tape(self) -> ActionTape:
+        space = self.single_action_space
+        return ActionTape(self.num_envs, space.shape or (), np.dtype(space.dtype))
+
+    def reset(self) -> Any:
+        """Starts a new episode in every environment; returns their first observations, [N, ...]."""
+        obs = empty_batch(self.single_observation_space, self.num_envs)
+        for index in range(self.num_envs):
+            self._reset_row(obs, index)
+        self.obs = obs
+        return obs
+
+    def _reset_row(self, obs: Any, index: int) -> None:
+        self._begin_episode(obs, index, self._streams[index].next())
+        self._tape.start_episode(index)
+
+    def _begin_episode(self, obs: Any, index: int, seed: int) -> None:
+        self._episode_seeds[index] = seed
+        self._episode_steps[index] = 0
+        try:
+            row, _ = self._envs[index].reset(seed=seed)
+            self._check_shape(row)
+            self._write(obs, index, row)
+        except Exception as error:
+            self._annotate(error, index)
+            raise
+
+    def _check_shape(self, row: Any) -> None:
+        expected = self.single_observation_space.shape
+        # Assigning to a row of the batch would broadcast a wrong shape without a word.
+        if expected is not None and np.shape(row) != expected:
+            raise EnvError(
+                f"reset returned an observation of shape {np.shape(row)}, "
+                f"observation_space says {expected}"
+            )
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Steps every environment with its row of `actions` [N, ...]. All rows are valid."""
+        count = self.num_envs
+        self._tape.append(actions)
+        self._episode_steps += 1
+        obs = empty_batch(self.single_observation_space, count)
+        rewards = np.empty(count, np.float32)
+        terminateds, truncateds = np.zeros(count, bool), np.zeros(count, bool)
+        ended: list[int] = []
+        write, index = self._write, 0
+        try:
+            for index, env in enumerate(self._envs):
+                row, reward, terminated, truncated, _ = env.step(actions[index])
+                write(obs, index, row)
+                rewards[index] = reward
+                if terminated or truncated:
+                    terminateds[index], truncateds[index] = terminated, truncated
+                    ended.append(index)
+        except Exception as error:
+            self._annotate(error, index)
+            raise
+        final_obs = obs
+        if ended:
+            # Copied before any reset: an environment may return one array again and again.
+            final_obs = copy_batch(obs)
+            for index in ended:
+                self._reset_row(obs, index)
+        self.obs = obs
+        return Step(obs, rewards, terminateds, truncateds, final_obs, np.ones(count, bool))
+
+    def _annotate(self, error: Exception, index: int) -> None:
+        if hasattr(error, "add_note"):  # Python 3.11
+            error.add_note(
+                f"in environment {index} of {self.num_envs}, episode seed "
+                f"{self._episode_seeds[index]}, step {self._episode_steps[index]} of the episode"
+            )
+
+    def get_state(self) -> dict[str, Any]:
+        """The episode seeds, the actions of the running episodes and their last observations."""
+        episodes = [self._tape.episode(index) for index in range(self.num_envs)]
+        return {
+            "kind": "copies",
+            "positions": [stream.position for stream in self._streams],
+            "episode_seeds": list(self._episode_seeds),
+            "episode_steps": self._episode_steps.tolist(),
+            "actions": np.concatenate([e for e in episodes if e is not None]),
+            "replayable": [e is not None for e in episodes],
+            "obs": [leaf.copy() for leaf in leaves(self.obs)],
+        }
+
+    def set_state(self, state: dict[str, Any]) -> bool:
+        """Replays the running episodes; drops one that leads to another observation."""
+        self.restored = np.zeros(self.num_envs, bool)
+        if state.get("kind") != "copies" or len(state["positions"]) != self.num_envs:
+            self.reset()
+            return False
+        obs = empty_batch(self.single_observation_space, self.num_envs)
+        episodes, first = [], 0
+        for index, stream in enumerate(self._streams):
+            stream.position = int(state["positions"][index])
+            replayable = bool(state["replayable"][index])
+            steps = int(state["episode_steps"][index]) if replayable else 0
+            actions = np.asarray(state["actions"])[first : first + steps]
+            first += steps
+            if replayable and self._replay(obs, index, state, actions):
+                self.restored[index] = True
+                episodes.append(actions)
+            else:
+                self._begin_episode(obs, index, stream.next())
+                episodes.append(actions[:0])
+        self._tape.set_episodes(episodes)
+        self.obs = obs
+        return bool(self.restored.all())
+
+    def _replay(self, obs: Any, index: int, state: dict[str, Any], actions: np.ndarray) -> bool:
+        self._begin_episode(obs, index, int(state["episode_seeds"][index]))
+        env = self._envs[index]
+        for action in actions:
+            self._episode_steps[index] += 1
+            row, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                return False
+            self._write(obs, index, row)
+        pairs = zip(leaves(obs), state["obs"], strict=True)
+        return all(_same(mine[index], theirs[index]) for mine, theirs in pairs)
+
+    def close(self) -> None:
+        """Closes every environment."""
+        for env in self._envs:
+            env.close()
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether the numbers are equal; NaN equals NaN."""
+    return bool(np.array_equal(first, second, equal_nan=np.asarray(first).dtype.kind == "f"))
