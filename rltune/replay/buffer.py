@@ -105,12 +105,9 @@ class ReplayBuffer:
         linked = np.array(fragment["valid"], bool)
         ended = fragment["terminateds"] | fragment["truncateds"]
         linked[1:] &= ~ended[:-1]
-        if self._times == 0:
-            linked[:1] = False
-        else:
-            newest = self._cursor - 1
-            linked[:1] &= ~self._columns["terminateds"][newest]
-            linked[:1] &= ~self._columns["truncateds"][newest]
+        newest = self._cursor - 1
+        linked[:1] &= ~self._columns["terminateds"][newest]
+        linked[:1] &= ~self._columns["truncateds"][newest]
         if starts is not None:
             linked[:1] &= ~starts
         return linked

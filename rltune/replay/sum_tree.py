@@ -73,14 +73,15 @@ class SumTree(SegmentTree):
         sums = tree[width : 2 * width]
         ends = np.cumsum(sums)
         rest = np.minimum(prefixes, np.nextafter(ends[-1], 0.0))
-        nodes = np.searchsorted(ends, rest, side="right")
+        nodes: np.ndarray = np.searchsorted(ends, rest, side="right")
         rest -= np.concatenate([[0.0], ends[:-1]])[nodes]
         nodes += width
         while width < self._width:
             width *= 2
             nodes *= 2
             left = tree[nodes]
-            # A sum that was rounded up lets a prefix point past its last positive leaf.
+            # Where a sum was rounded up, the rest may reach the sum of the right child; the check
+            # keeps it from running on into leaves of zero.
             goes_right = (rest >= left) & (tree[nodes + 1] > 0.0)
             rest -= left * goes_right
             nodes += goes_right

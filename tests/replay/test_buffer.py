@@ -49,6 +49,21 @@ def test_a_later_fragment_extends_open_windows(one_env):
     assert window(buffer.gather(np.array([0]), 4, 0.5)) == (1.875, 4.0, 0.0625)
 
 
+@pytest.mark.parametrize("ending", ["terminateds", "truncateds"])
+def test_an_episode_that_ends_with_its_fragment_stays_closed(one_env, ending):
+    buffer = new_buffer(10)
+    buffer.add(one_env([1.0, 1.0], **{ending: (1,)}))
+    buffer.add(one_env([7.0], first=50))
+    discount = {"terminateds": 0.0, "truncateds": 0.25}[ending]
+    assert window(buffer.gather(np.array([0]), 3, 0.5)) == (1.5, 2.0, discount)
+
+
+def test_an_invalid_row_closes_even_an_unfinished_window(one_env):
+    buffer = new_buffer(10)
+    buffer.add(one_env([1.0, 1.0, 7.0, 1.0], invalid=(2,)))
+    assert window(buffer.gather(np.array([0]), 4, 0.5)) == (1.5, 2.0, 0.25)
+
+
 def test_no_window_crosses_a_cut(one_env):
     buffer = new_buffer(10)
     buffer.add(one_env([1.0, 1.0]))

@@ -72,6 +72,14 @@ def test_find_never_returns_a_leaf_of_zero(coarse, values, fraction):
     assert np.all(prefixes <= before[found + 1] + slack)
 
 
+def test_find_survives_a_sum_that_was_rounded_up(monkeypatch):
+    monkeypatch.setattr(sum_tree, "COARSE", 1)
+    tree = SumTree(4)
+    tree.set(np.arange(4), np.array([1.5, 0.0, 2.0**52 + 2, 0.0]))
+    assert tree.total == 2.0**52 + 4  # and the number before it, less 1.5, rounds to 2^52 + 2
+    assert tree.find(np.nextafter([tree.total], 0.0)).tolist() == [2]
+
+
 def test_a_tree_is_a_function_of_its_leaves():
     rng = np.random.default_rng(1)
     worn, fresh = SumTree(1000), SumTree(1000)
