@@ -1,0 +1,41 @@
+"""A file that grows by whole lines and survives what interrupts a write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class AppendFile:
+    """Appends lines to `path`, each with one write: a killed process leaves no part of one.
+
+    A part at the end of an existing file (left by a full disk, a power cut) is cut off.
+    """
+
+    def __init__(self, path: str | Path):
+        self._path = Path(path)
+        self._file = open(path, "a+b", buffering=0)
+        self._size = self._end_of_last_line()
+        os.ftruncate(self._file.fileno(), self._size)
+
+    def append(self, line: bytes) -> None:
+        """Writes `line`, which ends in a newline; OSError, and no part of it, if that fails."""
+        written = self._file.write(line)
+        if written != len(line):
+            os.ftruncate(self._file.fileno(), self._size)
+            raise OSError(f"{self._path}: only {written} of {len(line)} bytes could be written.")
+        self._size += written
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _end_of_last_line(self) -> int:
+        end = self._file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - 65536)
+            self._file.seek(start)
+            newline = self._file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+        return 0
