@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 # An episode longer than this is not kept: replaying it would take minutes.
@@ -11,7 +13,7 @@ MAX_STEPS = 100_000
 class ActionTape:
     """Records the actions of N environments; forgets those of finished episodes."""
 
-    def __init__(self, num_envs: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, num_envs: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._actions = np.empty((256, num_envs, *shape), dtype)
         self._length = 0
         self._starts = np.zeros(num_envs, np.int64)
@@ -30,26 +32,28 @@ class ActionTape:
     def episode(self, index: int) -> np.ndarray | None:
         """The actions [T, ...] of the running episode, a copy; None if it grew too long."""
         start = self._starts[index]
-        if start < 0:
-            return None
-        return self._actions[start : self._length, index].copy()
+        return self._actions[start : self._length, index].copy() if start >= 0 else None
 
-    def set_episodes(self, episodes: list[np.ndarray]) -> None:
-        """Replaces everything by these running episodes (arrays [T_i, ...])."""
-        self._length = max(map(len, episodes), default=0)
+    def steps(self, index: int) -> int:
+        """How many actions the running episode has had."""
+        return int(self._length - self._starts[index])
+
+    def set_episodes(self, episodes: list[np.ndarray | None]) -> None:
+        """Replaces everything by these running episodes: actions [T_i, ...], None for a new one."""
+        self._length = max((len(actions) for actions in episodes if actions is not None), default=0)
         room = max(256, 2 * self._length)
         self._actions = np.empty((room, *self._actions.shape[1:]), self._actions.dtype)
+        self._starts[:] = self._length
         for index, actions in enumerate(episodes):
-            self._starts[index] = self._length - len(actions)
-            self._actions[self._starts[index] : self._length, index] = actions
+            if actions is not None:
+                self._starts[index] -= len(actions)
+                self._actions[self._starts[index] : self._length, index] = actions
 
     def _make_room(self) -> None:
-        self._starts[self._starts < self._length - MAX_STEPS] = -1
-        running = self._starts[self._starts >= 0]
-        first = int(running.min()) if len(running) else self._length
+        kept_starts = self._starts[self._starts >= self._length - MAX_STEPS]
+        first = int(kept_starts.min(initial=self._length))
         kept = self._actions[first : self._length]
-        room = max(256, 2 * len(kept))
-        grown = np.empty((room, *self._actions.shape[1:]), self._actions.dtype)
-        grown[: len(kept)] = kept
-        self._actions, self._length = grown, len(kept)
-        self._starts[self._starts >= 0] -= first
+        self._actions = np.empty((max(256, 2 * len(kept)), *kept.shape[1:]), kept.dtype)
+        self._actions[: len(kept)] = kept
+        self._length = len(kept)
+        self._starts -= first  # below zero: that episode is not kept

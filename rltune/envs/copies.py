@@ -31,13 +31,11 @@ class CopiesVectorEnv(VectorEnv):
         self.single_action_space = envs[0].action_space
         self._streams = [SeedStream(sequence) for sequence in sequences]
         self._episode_seeds = [0] * self.num_envs
-        self._episode_steps = np.zeros(self.num_envs, np.int64)
         self._write = write_row if is_nested(self.single_observation_space) else operator.setitem
-        self._tape = self._new_tape()
-
-    def _new_tape(self) -> ActionTape:
-        space = self.single_action_space
-        return ActionTape(self.num_envs, space.shape or (), np.dtype(space.dtype))
+        actions = self.single_action_space
+        self._tape = ActionTape(self.num_envs, actions.shape or (), np.dtype(actions.dtype))
+        self._valid = np.ones(self.num_envs, bool)
+        self._valid.setflags(write=False)  # one array serves every step
 
     def reset(self) -> Any:
         """Starts a new episode in every environment; returns their first observations, [N, ...]."""
@@ -48,18 +46,17 @@ class CopiesVectorEnv(VectorEnv):
         return obs
 
     def _reset_row(self, obs: Any, index: int) -> None:
-        self._begin_episode(obs, index, self._streams[index].next())
         self._tape.start_episode(index)
+        self._begin_episode(obs, index, self._streams[index].next())
 
     def _begin_episode(self, obs: Any, index: int, seed: int) -> None:
         self._episode_seeds[index] = seed
-        self._episode_steps[index] = 0
         try:
             row, _ = self._envs[index].reset(seed=seed)
             self._check_shape(row)
             self._write(obs, index, row)
         except Exception as error:
-            self._annotate(error, index)
+            self._annotate(error, index, 0)
             raise
 
     def _check_shape(self, row: Any) -> None:
@@ -75,7 +72,6 @@ class CopiesVectorEnv(VectorEnv):
         """Steps every environment with its row of `actions` [N, ...]. All rows are valid."""
         count = self.num_envs
         self._tape.append(actions)
-        self._episode_steps += 1
         obs = empty_batch(self.single_observation_space, count)
         rewards = np.empty(count, np.float32)
         terminateds, truncateds = np.zeros(count, bool), np.zeros(count, bool)
@@ -90,7 +86,7 @@ class CopiesVectorEnv(VectorEnv):
                     terminateds[index], truncateds[index] = terminated, truncated
                     ended.append(index)
         except Exception as error:
-            self._annotate(error, index)
+            self._annotate(error, index, self._tape.steps(index))
             raise
         final_obs = obs
         if ended:
@@ -99,25 +95,22 @@ class CopiesVectorEnv(VectorEnv):
             for index in ended:
                 self._reset_row(obs, index)
         self.obs = obs
-        return Step(obs, rewards, terminateds, truncateds, final_obs, np.ones(count, bool))
+        return Step(obs, rewards, terminateds, truncateds, final_obs, self._valid)
 
-    def _annotate(self, error: Exception, index: int) -> None:
+    def _annotate(self, error: Exception, index: int, step: int) -> None:
         if hasattr(error, "add_note"):  # Python 3.11
             error.add_note(
                 f"in environment {index} of {self.num_envs}, episode seed "
-                f"{self._episode_seeds[index]}, step {self._episode_steps[index]} of the episode"
+                f"{self._episode_seeds[index]}, step {step} of the episode"
             )
 
     def get_state(self) -> dict[str, Any]:
         """The episode seeds, the actions of the running episodes and their last observations."""
-        episodes = [self._tape.episode(index) for index in range(self.num_envs)]
         return {
             "kind": "copies",
             "positions": [stream.position for stream in self._streams],
             "episode_seeds": list(self._episode_seeds),
-            "episode_steps": self._episode_steps.tolist(),
-            "actions": np.concatenate([e for e in episodes if e is not None]),
-            "replayable": [e is not None for e in episodes],
+            "actions": [self._tape.episode(index) for index in range(self.num_envs)],
             "obs": [leaf.copy() for leaf in leaves(self.obs)],
         }
 
@@ -128,29 +121,24 @@ class CopiesVectorEnv(VectorEnv):
             self.reset()
             return False
         obs = empty_batch(self.single_observation_space, self.num_envs)
-        episodes, first = [], 0
-        for index, stream in enumerate(self._streams):
-            stream.position = int(state["positions"][index])
-            replayable = bool(state["replayable"][index])
-            steps = int(state["episode_steps"][index]) if replayable else 0
-            actions = np.asarray(state["actions"])[first : first + steps]
-            first += steps
-            if replayable and self._replay(obs, index, state, actions):
-                self.restored[index] = True
-                episodes.append(actions)
-            else:
-                self._begin_episode(obs, index, stream.next())
-                episodes.append(actions[:0])
-        self._tape.set_episodes(episodes)
+        for index, actions in enumerate(state["actions"]):
+            self._streams[index].position = int(state["positions"][index])
+            self.restored[index] = actions is not None and self._replay(obs, index, state, actions)
+            if not self.restored[index]:
+                self._begin_episode(obs, index, self._streams[index].next())
+        pairs = zip(state["actions"], self.restored, strict=True)
+        self._tape.set_episodes([actions if kept else None for actions, kept in pairs])
         self.obs = obs
         return bool(self.restored.all())
 
     def _replay(self, obs: Any, index: int, state: dict[str, Any], actions: np.ndarray) -> bool:
         self._begin_episode(obs, index, int(state["episode_seeds"][index]))
-        env = self._envs[index]
-        for action in actions:
-            self._episode_steps[index] += 1
-            row, _, terminated, truncated, _ = env.step(action)
+        for step, action in enumerate(actions, start=1):
+            try:
+                row, _, terminated, truncated, _ = self._envs[index].step(action)
+            except Exception as error:
+                self._annotate(error, index, step)
+                raise
             if terminated or truncated:
                 return False
             self._write(obs, index, row)

@@ -41,17 +41,18 @@ class LegacyGymEnv(gymnasium.Env[Any, Any]):
             keywords["seed"] = seed
         elif seed is not None and callable(getattr(self.env, "seed", None)):
             self.env.seed(seed)
-        result = self.env.reset(**keywords)
+        result: Any = self.env.reset(**keywords)
         is_pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
         if is_pair and not isinstance(self.observation_space, spaces.Tuple):
-            return result
+            return result[0], result[1]
         return result, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step; four-tuples become Gymnasium's five-tuples."""
         result = self.env.step(action)
         if len(result) == 5:
-            return result
+            obs, reward, terminated, truncated, info = result
+            return obs, reward, terminated, truncated, info
         obs, reward, done, info = result
         truncated = bool(done) and bool(info.get("TimeLimit.truncated", False))
         return obs, reward, bool(done) and not truncated, truncated, info

@@ -47,7 +47,7 @@ class GymnasiumVectorEnv(VectorEnv):
             self._resetting = ended
         elif ended.any() and self._mode is AutoresetMode.SAME_STEP:
             final_obs = copy_batch(obs)
-            for index in np.flatnonzero(ended):
+            for index in np.flatnonzero(ended).tolist():
                 write_row(final_obs, index, infos["final_obs"][index])
         elif ended.any():
             obs = _own(self._env.reset(options={"reset_mask": ended})[0])
@@ -98,11 +98,15 @@ class RowResetVectorEnv(VectorEnv):
     @staticmethod
     def fits(env: Any) -> bool:
         """Whether the environment (already reset once) has the arrays that this class needs."""
-        state, steps, done = (getattr(env, n, None) for n in ("state", "steps", "prev_done"))
-        if not all(isinstance(array, np.ndarray) for array in (state, steps, done)):
-            return False
-        shapes = state.ndim == 2 and state.shape[1:] == steps.shape == done.shape == (env.num_envs,)
-        return shapes and env.metadata.get("autoreset_mode") is AutoresetMode.NEXT_STEP
+        arrays = [getattr(env, name, None) for name in ("state", "steps", "prev_done")]
+        shapes = [array.shape for array in arrays if isinstance(array, np.ndarray)]
+        row_shape = (env.num_envs,)
+        arrays_fit = len(shapes) == 3 and shapes == [
+            (*shapes[0][:1], *row_shape),
+            row_shape,
+            row_shape,
+        ]
+        return arrays_fit and env.metadata.get("autoreset_mode") is AutoresetMode.NEXT_STEP
 
     def reset(self) -> np.ndarray:
         """Starts a new episode in every environment; returns their first observations, [N, ...]."""

@@ -27,7 +27,8 @@ def space_to_dict(space: spaces.Space[Any]) -> dict[str, Any]:
         nvec, start = space.nvec.tolist(), space.start.tolist()
         return {"type": "MultiDiscrete", "nvec": nvec, "start": start, "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiBinary):
-        return {"type": "MultiBinary", "shape": list(space.shape)}
+        n = space.n if isinstance(space.n, int) else list(space.shape)
+        return {"type": "MultiBinary", "n": n}
     if isinstance(space, spaces.Dict):
         children = [[key, space_to_dict(child)] for key, child in space.items()]
         return {"type": "Dict", "spaces": children}
@@ -53,7 +54,7 @@ def space_from_dict(description: dict[str, Any]) -> spaces.Space[Any]:
         dtype = np.dtype(description["dtype"]).type
         return spaces.MultiDiscrete(description["nvec"], dtype, start=description["start"])
     if kind == "MultiBinary":
-        return spaces.MultiBinary(description["shape"])
+        return spaces.MultiBinary(description["n"])
     if kind == "Dict":
         return spaces.Dict([(key, space_from_dict(child)) for key, child in description["spaces"]])
     if kind == "Tuple":

@@ -76,7 +76,8 @@ class ObsPreprocessor:
     def __call__(self, batch: Any) -> np.ndarray:
         """Flattens a batch as `VectorEnv` returns it; [N, size] float32, not to be written to."""
         if self._identity:
-            return batch
+            flat: np.ndarray = batch
+            return flat
         arrays = leaves(batch)
         out = np.empty((len(arrays[0]), self.size), np.float32)
         begin = 0
@@ -89,7 +90,7 @@ class ObsPreprocessor:
         """Flattens one raw observation; [size] float32."""
         batch = empty_batch(self._space, 1)
         write_row(batch, 0, obs)
-        return self(batch)[0]
+        return np.asarray(self(batch)[0])
 
 
 def _is_flat_float32(space: spaces.Space[Any]) -> bool:
@@ -156,7 +157,7 @@ class ActionAdapter:
         self.space = space
         self._env_shape = space.shape or ()
         self.shape: tuple[int, ...] = ()
-        self.dtype = np.dtype(np.int32)
+        self.dtype: np.dtype[Any] = np.dtype(np.int32)
         self.nvec: np.ndarray | None = None
         if isinstance(space, spaces.Box):
             self.shape, self.dtype = (math.prod(space.shape),), np.dtype(np.float32)
@@ -180,7 +181,7 @@ class ActionAdapter:
         if self.nvec is None:
             return self._box_to_env(actions)
         values = actions + self._start
-        return values.reshape(len(actions), *self._env_shape).astype(self.space.dtype)
+        return self._shaped(values)
 
     def _box_to_env(self, actions: np.ndarray) -> np.ndarray:
         values = self._center + actions * self._half if self._normalize else actions
@@ -188,4 +189,7 @@ class ActionAdapter:
             values = np.clip(values, self._low, self._high)
         if np.issubdtype(self.space.dtype, np.integer):
             values = np.rint(values)
-        return values.reshape(len(actions), *self._env_shape).astype(self.space.dtype)
+        return self._shaped(values)
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        return np.array(values, self.space.dtype).reshape(len(values), *self._env_shape)

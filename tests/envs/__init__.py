@@ -1,0 +1,1 @@
+"""Tests of rltune.envs, and the small environments that other tests use too."""
