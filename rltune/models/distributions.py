@@ -1,0 +1,157 @@
+"""Action distributions. Densities are written on ops; sampling is numpy, from noise that is handed in."""
+
+from __future__ import annotations
+
+from math import log, pi, prod
+from typing import Any, Protocol
+
+import numpy as np
+
+from rltune.frameworks.ops import Ops, Tensor
+
+
+class Distribution(Protocol):
+    """A family of action distributions; `inputs` [..., num_inputs] is what the policy network puts out."""
+
+    num_inputs: int
+    noise_size: int
+
+    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
+        """Noise [steps, noise_size] for `sample`; drawn for many steps of one environment at once."""
+
+    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
+        """Actions [N, ...]; `exploration` is epsilon where there is one."""
+
+    def mode(self, inputs: np.ndarray) -> np.ndarray:
+        """The most likely (greedy) actions."""
+
+    def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor: ...
+    def entropy(self, ops: Ops, inputs: Tensor) -> Tensor: ...
+
+    def kl(self, ops: Ops, inputs: Tensor, other: Tensor) -> Tensor:
+        """KL(self || other) per row."""
+
+
+def _inverse_cdf(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Category per row of logits [N, n] for uniform [N]."""
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    cumulative = np.cumsum(weights, -1)
+    picked = np.sum(cumulative < uniform[:, None] * cumulative[:, -1:], -1)
+    return np.minimum(picked, logits.shape[-1] - 1)
+
+
+class Categorical:
+    """One of n actions, inputs are logits."""
+
+    def __init__(self, n: int):
+        self.num_inputs, self.noise_size = n, 1
+
+    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
+        return rng.random((steps, 1), np.float32)
+
+    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
+        return _inverse_cdf(inputs, noise[:, 0])
+
+    def mode(self, inputs: np.ndarray) -> np.ndarray:
+        return np.argmax(inputs, -1)
+
+    def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
+        return ops.gather(ops.log_softmax(inputs), actions)
+
+    def entropy(self, ops: Ops, inputs: Tensor) -> Tensor:
+        logp = ops.log_softmax(inputs)
+        return -ops.sum(ops.exp(logp) * logp, -1)
+
+    def kl(self, ops: Ops, inputs: Tensor, other: Tensor) -> Tensor:
+        logp = ops.log_softmax(inputs)
+        return ops.sum(ops.exp(logp) * (logp - ops.log_softmax(other)), -1)
+
+
+class MultiCategorical:
+    """Independent categoricals; inputs are their logits side by side, actions [N, parts]."""
+
+    def __init__(self, sizes: list[int]):
+        self.sizes, self.parts = sizes, [Categorical(n) for n in sizes]
+        self.num_inputs, self.noise_size = sum(sizes), len(sizes)
+
+    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
+        return rng.random((steps, self.noise_size), np.float32)
+
+    def _split(self, inputs: np.ndarray) -> list[np.ndarray]:
+        return np.split(inputs, np.cumsum(self.sizes)[:-1], -1)
+
+    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
+        return np.stack([_inverse_cdf(x, noise[:, i]) for i, x in enumerate(self._split(inputs))], -1)
+
+    def mode(self, inputs: np.ndarray) -> np.ndarray:
+        return np.stack([np.argmax(x, -1) for x in self._split(inputs)], -1)
+
+    def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
+        parts = ops.split(inputs, self.sizes)
+        return sum(part.logp(ops, x, actions[..., i]) for i, (part, x) in enumerate(zip(self.parts, parts, strict=True)))
+
+    def entropy(self, ops: Ops, inputs: Tensor) -> Tensor:
+        return sum(p.entropy(ops, x) for p, x in zip(self.parts, ops.split(inputs, self.sizes), strict=True))
+
+    def kl(self, ops: Ops, inputs: Tensor, other: Tensor) -> Tensor:
+        pairs = zip(self.parts, ops.split(inputs, self.sizes), ops.split(other, self.sizes), strict=True)
+        return sum(part.kl(ops, x, y) for part, x, y in pairs)
+
+
+class DiagGaussian:
+    """Independent normals; inputs are means then log standard deviations, actions [N, size]."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.num_inputs, self.noise_size = 2 * self.size, self.size
+
+    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
+        return rng.standard_normal((steps, self.noise_size), np.float32)
+
+    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
+        mean, log_std = inputs[:, : self.size], inputs[:, self.size :]
+        return mean + np.exp(log_std) * noise
+
+    def mode(self, inputs: np.ndarray) -> np.ndarray:
+        return inputs[:, : self.size]
+
+    def _parts(self, ops: Ops, inputs: Tensor) -> list[Tensor]:
+        return ops.split(inputs, [self.size, self.size])
+
+    def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
+        mean, log_std = self._parts(ops, inputs)
+        z = (actions - mean) / ops.exp(log_std)
+        return -ops.sum(0.5 * ops.square(z) + log_std, -1) - 0.5 * self.size * log(2 * pi)
+
+    def entropy(self, ops: Ops, inputs: Tensor) -> Tensor:
+        return ops.sum(self._parts(ops, inputs)[1], -1) + 0.5 * self.size * (1 + log(2 * pi))
+
+    def kl(self, ops: Ops, inputs: Tensor, other: Tensor) -> Tensor:
+        (mean, log_std), (mean2, log_std2) = self._parts(ops, inputs), self._parts(ops, other)
+        spread = (ops.exp(2 * log_std) + ops.square(mean - mean2)) / (2 * ops.exp(2 * log_std2))
+        return ops.sum(log_std2 - log_std + spread - 0.5, -1)
+
+
+class EpsilonGreedy(Categorical):
+    """Acting on Q-values: the best action, or with probability `exploration` any. Inputs are Q-values, so the
+    densities of a categorical do not apply."""
+
+    def __init__(self, n: int):
+        self.num_inputs, self.noise_size = n, 2
+
+    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
+        return rng.random((steps, 2), np.float32)
+
+    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
+        anything = np.minimum((noise[:, 1] * self.num_inputs).astype(np.int64), self.num_inputs - 1)
+        return np.where(noise[:, 0] < exploration, anything, np.argmax(inputs, -1))
+
+
+def make_distribution(space: Any) -> Distribution:
+    """The distribution of a policy-gradient method over a Gymnasium action space."""
+    kind = type(space).__name__
+    if kind == "Discrete":
+        return Categorical(int(space.n))
+    if kind == "MultiDiscrete":
+        return MultiCategorical([int(n) for n in np.ravel(space.nvec)])
+    return DiagGaussian(prod(space.shape))

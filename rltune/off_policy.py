@@ -1,0 +1,162 @@
+"""The off-policy loop: sample into a replay buffer, train on what it holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rltune.algorithm import Algorithm
+from rltune.algorithm_config import AlgorithmConfig
+from rltune.config import option
+from rltune.replay.buffer import ReplayBuffer
+from rltune.replay.prioritized import PrioritizedReplayBuffer
+from rltune.sample_batch import SampleBatch
+from rltune.schedules import linear
+from rltune.seeding import stream
+
+
+@dataclass(frozen=True)
+class OffPolicyConfig(AlgorithmConfig):
+    """Replay and target networks."""
+
+    train_batch_size: int = option(32, "rows per gradient step", low=1, hot=True)
+    rollout_fragment_length: int | None = option(4, "steps per environment between updates", low=1)
+    timesteps_per_iteration: int = option(1000, "least env steps in an iteration", low=0, hot=True)
+    training_intensity: float | None = option(
+        None, "trained rows per sampled row; null is one minibatch per sample", above=0, hot=True
+    )
+    learning_starts: int = option(1000, "rows in the buffer before the first update", low=0)
+    buffer_size: int = option(50000, "transitions that the replay buffer holds", low=1)
+    prioritized_replay: bool = option(True, "draws transitions by their TD error")
+    prioritized_replay_alpha: float = option(0.6, "how much priorities matter; 0 is uniform", low=0, high=1)
+    prioritized_replay_beta: float = option(0.4, "importance weights at the start", low=0, high=1, hot=True)
+    beta_annealing_fraction: float = option(
+        0.2, "of schedule_max_timesteps, until beta is final", low=0, high=1, hot=True
+    )
+    final_prioritized_replay_beta: float = option(0.4, "importance weights at the end", low=0, high=1, hot=True)
+    prioritized_replay_eps: float = option(1e-6, "added to TD errors", above=0)
+    schedule_max_timesteps: int = option(100000, "env steps that fractions refer to", low=1, hot=True)
+    target_network_update_freq: int = option(500, "env steps between target updates", low=0, hot=True)
+    n_step: int = option(1, "rewards in a return before it bootstraps", low=1, hot=True)
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if self.batch_mode != "truncate_episodes":
+            yield "'batch_mode' must be 'truncate_episodes' for an algorithm with a replay buffer"
+        if self.buffer_size < max(self.train_batch_size, self.num_envs):
+            yield (
+                f"'buffer_size' is {self.buffer_size}; it must hold 'train_batch_size' {self.train_batch_size} "
+                f"and a row of each of the {self.num_envs} environments"
+            )
+
+
+logger = logging.getLogger(__name__)
+
+
+class OffPolicyAlgorithm(Algorithm):
+    """Learns from a replay buffer, with a target network."""
+
+    config_class: ClassVar[type[AlgorithmConfig]] = OffPolicyConfig
+    off_policy: ClassVar[bool] = True
+
+    def _setup(self, config: dict[str, Any]) -> None:
+        super()._setup(config)
+        cfg = self.cfg
+        rng = stream(cfg.seed, "replay")
+        self.replay: ReplayBuffer = (
+            PrioritizedReplayBuffer(cfg.buffer_size, rng, cfg.prioritized_replay_alpha, cfg.prioritized_replay_eps)
+            if cfg.prioritized_replay
+            else ReplayBuffer(cfg.buffer_size, rng)
+        )
+        self.num_target_updates = 0
+        self._rows_owed = 0.0
+        self._last_target_update = 0
+
+    @classmethod
+    def postprocess(cls, fragment: SampleBatch, coeffs: dict[str, float]) -> SampleBatch:
+        """Nothing to add: n-step returns are computed when the buffer is sampled."""
+        return fragment
+
+    def training_step(self) -> dict[str, Any]:
+        cfg = self.cfg
+        coeffs = self.coeffs()
+        rollouts = self.sample(coeffs)
+        fragment = SampleBatch.concat([rollout.batch for rollout in rollouts], axis=1)
+        self.replay.add(fragment, np.concatenate([rollout.starts for rollout in rollouts]))
+        if len(self.replay) < max(min(cfg.learning_starts, cfg.buffer_size), 1):
+            return {}
+        updates = self._updates_due(sum(rollout.steps for rollout in rollouts))
+        if not updates:
+            return {}
+        extra = (self._beta(),) if cfg.prioritized_replay else ()
+        batch, rows = self.replay.sample(updates, cfg.train_batch_size, cfg.n_step, coeffs["gamma"], *extra)
+        index = np.arange(len(rows), dtype=np.int32).reshape(updates, cfg.train_batch_size)
+        stats, outputs = self.learner.update(batch, index, {**coeffs, "target_tau": self._target_tau(updates)})
+        if isinstance(self.replay, PrioritizedReplayBuffer):
+            self.replay.update_priorities(rows, outputs["td_error"].ravel())
+        self.num_steps_trained += len(rows)
+        self._sync_policy()
+        return {"cur_lr": coeffs["lr"], **{name: float(np.mean(values)) for name, values in stats.items()}}
+
+    def _updates_due(self, sampled: int) -> int:
+        """Gradient steps after `sampled` env steps; a remainder is kept for the next time."""
+        cfg = self.cfg
+        if cfg.training_intensity is None:
+            return 1
+        self._rows_owed += cfg.training_intensity * sampled
+        updates = int(self._rows_owed // cfg.train_batch_size)
+        self._rows_owed -= updates * cfg.train_batch_size
+        return updates
+
+    def _target_tau(self, updates: int) -> np.ndarray:
+        """Per gradient step, how far the target follows: 1 after each step at which a target update is due.
+
+        The steps of one call are spread evenly over the env steps since the last call, so that a call that covers many
+        env steps updates the target as often as many small calls would.
+        """
+        cfg = self.cfg
+        tau = np.zeros(updates)
+        elapsed = self.num_steps_sampled - self._last_target_update
+        due = elapsed // max(cfg.target_network_update_freq, 1)
+        if due:
+            times = min(due, updates)
+            tau[np.ceil(np.arange(1, times + 1) * updates / times).astype(int) - 1] = 1.0
+            self._last_target_update += due * max(cfg.target_network_update_freq, 1)
+            self.num_target_updates += times
+        return tau
+
+    def _beta(self) -> float:
+        cfg = self.cfg
+        return linear(
+            cfg.prioritized_replay_beta,
+            cfg.final_prioritized_replay_beta,
+            cfg.beta_annealing_fraction * cfg.schedule_max_timesteps,
+            self.num_steps_sampled,
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        state = super().get_state()
+        state["algorithm"] |= {
+            "num_target_updates": self.num_target_updates,
+            "rows_owed": self._rows_owed,
+            "last_target_update": self._last_target_update,
+        }
+        if self.cfg.store_buffer_in_checkpoints:
+            arrays, meta = self.replay.get_state()
+            state["replay"] = {"arrays": arrays, "meta": meta}
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        own = state["algorithm"]
+        self.num_target_updates = own["num_target_updates"]
+        self._rows_owed, self._last_target_update = own["rows_owed"], own["last_target_update"]
+        if "replay" in state:
+            self.replay.set_state((state["replay"]["arrays"], state["replay"]["meta"]))
+        else:
+            self._exact = False
+            logger.warning("the checkpoint has no replay buffer (store_buffer_in_checkpoints): it fills again")

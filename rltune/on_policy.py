@@ -1,0 +1,66 @@
+"""The on-policy loop: sample with the newest weights, train on exactly that, start again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rltune.algorithm import Algorithm
+from rltune.algorithm_config import AlgorithmConfig
+from rltune.models.distributions import Distribution, make_distribution
+from rltune.models.networks import ActorCritic
+from rltune.sample_batch import SampleBatch, minibatch_index
+
+
+@dataclass(frozen=True)
+class OnPolicyConfig(AlgorithmConfig):
+    """Nothing beyond what every algorithm has."""
+
+
+class OnPolicyAlgorithm(Algorithm):
+    """Policy gradients over stochastic policies; `has_value` adds a value function."""
+
+    config_class: ClassVar[type[AlgorithmConfig]] = OnPolicyConfig
+    has_value: ClassVar[bool] = False
+    train_columns: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def make_distribution(cls, config: Any, action_space: Any) -> Distribution:
+        return make_distribution(action_space)
+
+    @classmethod
+    def make_model(cls, config: Any, obs_size: int, distribution: Distribution) -> ActorCritic:
+        free = getattr(distribution, "size", 0) if config.model.free_log_std else 0
+        return ActorCritic(
+            obs_size, distribution.num_inputs, config.model,
+            has_value=cls.has_value, share=config.share_layers, free_log_std=free,
+        )  # fmt: skip
+
+    def training_step(self) -> dict[str, Any]:
+        coeffs = self.coeffs()
+        per_round = self._rollout_steps * self.cfg.num_envs
+        rounds = -(-self.cfg.train_batch_size // per_round)
+        rollouts = [rollout for _ in range(rounds) for rollout in self.sample(coeffs)]
+        batch = self.prepare(SampleBatch.concat([rollout.batch for rollout in rollouts]))
+        index = minibatch_index(self._learner_rng, batch.count, *self.minibatches(batch.count))
+        columns = {name: batch[name] for name in self.train_columns}
+        stats, _ = self.learner.update(columns, index, coeffs)
+        self.num_steps_trained += batch.count
+        self._sync_policy()
+        epochs = self.minibatches(batch.count)[1]
+        averages = {name: float(np.mean(values[-len(index) // epochs :])) for name, values in stats.items()}
+        return {"cur_lr": coeffs["lr"], **averages, **self.after_update(averages, batch)}
+
+    def prepare(self, batch: SampleBatch) -> SampleBatch:
+        """The last change to a whole training batch."""
+        return batch
+
+    def minibatches(self, rows: int) -> tuple[int, int]:
+        """(minibatch size, epochs) for a batch of `rows`."""
+        return rows, 1
+
+    def after_update(self, stats: dict[str, float], batch: SampleBatch) -> dict[str, Any]:
+        """Adapts what depends on the update (statistics averaged over the last epoch); returns further statistics."""
+        return {}

@@ -1,0 +1,255 @@
+"""One process that samples: vectorised environments stepped with a copy of the policy."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rltune import registry
+from rltune import sample_batch as columns
+from rltune.algorithm_config import AlgorithmConfig
+from rltune.envs.filters import RewardNormalizer
+from rltune.envs.make import resolve_env
+from rltune.envs.vector import make_vector_env
+from rltune.policy import Policy, PolicyPieces
+from rltune.sample_batch import SampleBatch
+from rltune.seeding import seed_sequence, stream
+
+
+@dataclass
+class Orders:
+    """What a worker samples with: weights (None: those it has), coefficients, and filter statistics."""
+
+    weights: dict[str, np.ndarray] | None
+    weights_version: int
+    coeffs: dict[str, float]
+    filters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Rollout:
+    """What a worker brings back. `batch` is post-processed: flat rows, or time-major where the algorithm says so."""
+
+    batch: SampleBatch
+    steps: int
+    episode_rewards: list[float]
+    episode_lengths: list[int]
+    weights_version: int
+    filter_deltas: dict[str, Any]
+    starts: np.ndarray
+    perf: dict[str, float]
+
+
+class RolloutWorker:
+    """Owns the environments `first_env .. first_env + num_envs - 1` of the run. Worker 0 is in the trial's process."""
+
+    def __init__(
+        self, pieces: PolicyPieces, config: AlgorithmConfig, worker_index: int = 0, restarts: int = 0,
+        registry_snapshot: bytes | None = None,
+    ):  # fmt: skip
+        if registry_snapshot is not None:
+            registry.install(registry_snapshot)
+            if not config.num_gpus_per_worker:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        assert config.seed is not None
+        self._pieces, self._config = pieces, config
+        n = config.num_envs_per_worker
+        first = max(worker_index - 1, 0) * n
+        self._first_env, self._num_envs = first, n
+        seeds = [seed_sequence(config.seed, "env", first + i, restarts) for i in range(n)]
+        spec = resolve_env(config.env, config.env_config)
+        self._envs = make_vector_env(spec, n, seeds, worker_index=worker_index)
+        self.spaces = (self._envs.single_observation_space, self._envs.single_action_space)
+        self.policy = Policy.build(pieces, config, *self.spaces)
+        self._rngs = [stream(config.seed, "action", first + i, restarts) for i in range(n)]
+        self._normalizer = RewardNormalizer(n, config.gamma) if config.normalize_rewards else None
+        self._obs = self.policy.preprocessor(self._envs.reset())
+        self._episode_reward, self._episode_length = np.zeros(n), np.zeros(n, np.int64)
+        self._starts = np.ones(n, bool)
+        self._pending: SampleBatch | None = None
+
+    def get_spaces(self) -> tuple[Any, Any]:
+        """(observation space, action space) of one environment."""
+        return self.spaces
+
+    def sample(self, orders: Orders, steps: int, weights: dict[str, np.ndarray] | None = None) -> Rollout:
+        """`steps` steps of every environment; with batch_mode complete_episodes, as many rows of whole episodes.
+
+        `weights` stand in for those of the orders: a Ray call resolves references only among its own arguments.
+        """
+        if (weights := weights or orders.weights) is not None:
+            self.policy.set_weights(weights, orders.weights_version)
+        if "obs" in orders.filters:
+            self.policy.filter.set_state(orders.filters["obs"])
+        if self._normalizer and "reward" in orders.filters:
+            self._normalizer.set_state(orders.filters["reward"])
+        rewards: list[float] = []
+        lengths: list[int] = []
+        perf = {"env_s": 0.0, "inference_s": 0.0, "processing_s": 0.0}
+        starts, self._starts = self._starts, np.zeros(self._num_envs, bool)
+        whole = self._config.batch_mode == "complete_episodes"
+        sampled, wanted = 0, steps * self._num_envs if whole else 0
+        while True:
+            fragment = self._run(steps, orders.coeffs, rewards, lengths, perf)
+            sampled += int(fragment[columns.VALID].sum())
+            if whole and self._pending is not None:
+                fragment = SampleBatch.concat([self._pending, fragment])
+            keep = _finished(fragment) if whole else fragment[columns.VALID]
+            if keep.sum() >= wanted:
+                break
+            self._pending = fragment
+        if whole:
+            self._pending = _remainder(fragment, keep)
+        began = time.perf_counter()
+        batch = self._pieces.postprocess(fragment, orders.coeffs)
+        if not self._pieces.off_policy:
+            batch = batch.rows(keep)
+        deltas = {"obs": self.policy.filter.pop_delta()}
+        if self._normalizer:
+            deltas["reward"] = self._normalizer.pop_delta()
+        perf["processing_s"] += time.perf_counter() - began
+        return Rollout(batch, sampled, rewards, lengths, self.policy.weights_version, deltas, starts, perf)
+
+    def _run(
+        self, steps: int, coeffs: dict[str, float], rewards: list[float], lengths: list[int], perf: dict[str, float]
+    ) -> SampleBatch:
+        """The sampling loop: nothing in it is per environment. Finished episodes are appended to `rewards`, `lengths`."""
+        policy, n = self.policy, self._num_envs
+        noise = np.stack([policy.distribution.noise(rng, steps) for rng in self._rngs], 1)
+        exploration = coeffs.get("epsilon", 1.0)
+        obs = np.empty((steps + 1, n, policy.preprocessor.size), np.float32)
+        got = np.empty((steps, n), np.float32)
+        terminateds, truncateds, valid = (np.empty((steps, n), bool) for _ in range(3))
+        actions, inputs = [], []
+        finals: list[tuple[int, np.ndarray, np.ndarray]] = []
+        clock = time.perf_counter
+        for t in range(steps):
+            began = clock()
+            obs[t] = self._obs
+            action, dist_inputs = policy.act(policy.filter.apply(self._obs), noise[t], exploration)
+            acted = clock()
+            step = self._envs.step(policy.actions.to_env(action))
+            stepped = clock()
+            perf["inference_s"] += acted - began
+            perf["env_s"] += stepped - acted
+            actions.append(action)
+            inputs.append(dist_inputs)
+            got[t], terminateds[t], truncateds[t], valid[t] = step.rewards, step.terminateds, step.truncateds, step.valid
+            self._obs = policy.preprocessor(step.obs)
+            self._episode_reward += step.rewards
+            self._episode_length += step.valid
+            ended = np.flatnonzero(step.terminateds | step.truncateds)
+            if len(ended):
+                finals.append((t, ended, policy.preprocessor(step.final_obs)[ended]))
+                rewards += self._episode_reward[ended].tolist()
+                lengths += self._episode_length[ended].tolist()
+                self._episode_reward[ended] = 0
+                self._episode_length[ended] = 0
+        obs[steps] = self._obs
+        began = clock()
+        fragment = SampleBatch(
+            {
+                columns.OBS: obs[:-1],
+                columns.ACTIONS: np.stack(actions),
+                columns.REWARDS: got,
+                columns.TERMINATEDS: terminateds,
+                columns.TRUNCATEDS: truncateds & ~terminateds,
+                columns.VALID: valid,
+            }
+        )
+        self._finish(fragment, obs, np.stack(inputs), finals)
+        perf["processing_s"] += clock() - began
+        return fragment
+
+    def _finish(
+        self, fragment: SampleBatch, obs: np.ndarray, inputs: np.ndarray,
+        finals: list[tuple[int, np.ndarray, np.ndarray]],
+    ) -> None:  # fmt: skip
+        """Filters and normalises the whole fragment at once, and adds what the algorithm must remember."""
+        policy = self.policy
+        valid = fragment[columns.VALID]
+        policy.filter.observe(obs[:-1], valid)
+        filtered = policy.filter.apply(obs)
+        fragment[columns.OBS] = filtered[:-1]
+        if self._pieces.off_policy:
+            new_obs = filtered[1:].copy()
+            for t, rows, last in finals:
+                new_obs[t, rows] = policy.filter.apply(last)
+            fragment[columns.NEW_OBS] = new_obs
+        if policy.model.has_value:
+            fragment[columns.VF_PREDS] = policy.value(fragment[columns.OBS])
+            fragment[columns.BOOTSTRAP] = self._bootstrap(fragment, filtered[-1], finals)
+        if not self._pieces.off_policy:
+            fragment[columns.ACTION_DIST_INPUTS] = inputs
+            fragment[columns.ACTION_LOGP] = policy.logp(inputs, fragment[columns.ACTIONS])
+        if self._config.clip_rewards:
+            fragment[columns.REWARDS] = np.sign(fragment[columns.REWARDS])
+        elif self._normalizer:
+            ends = fragment[columns.TERMINATEDS] | fragment[columns.TRUNCATEDS]
+            self._normalizer.observe(fragment[columns.REWARDS], ends, valid)
+            fragment[columns.REWARDS] = self._normalizer.apply(fragment[columns.REWARDS])
+
+    def _bootstrap(
+        self, fragment: SampleBatch, next_obs: np.ndarray, finals: list[tuple[int, np.ndarray, np.ndarray]]
+    ) -> np.ndarray:
+        """V(true next observation) at truncated rows and in the last one; other entries stay 0 and are not read."""
+        values = np.zeros(fragment[columns.REWARDS].shape, np.float32)
+        values[-1] = self.policy.value(next_obs)
+        for t, rows, last in finals:
+            values[t, rows] = self.policy.value(self.policy.filter.apply(last))
+        values[fragment[columns.TERMINATEDS]] = 0.0
+        return values
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the next sample depends on, weights and filters aside."""
+        state = {
+            "envs": self._envs.get_state(),
+            "rngs": [rng.bit_generator.state for rng in self._rngs],
+            "episode_reward": self._episode_reward,
+            "episode_length": self._episode_length,
+            "starts": self._starts,
+            "pending": None if self._pending is None else dict(self._pending),
+        }
+        if self._normalizer:
+            state["normalizer_returns"] = self._normalizer.get_returns()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> bool:
+        """False where an environment could not be brought back exactly: there a new episode starts."""
+        for rng, saved in zip(self._rngs, state["rngs"], strict=True):
+            rng.bit_generator.state = saved
+        self._pending = None if state["pending"] is None else SampleBatch(state["pending"])
+        if self._normalizer:
+            self._normalizer.set_returns(state["normalizer_returns"])
+        exact = self._envs.set_state(state["envs"])
+        fresh = ~self._envs.restored
+        self._obs = self.policy.preprocessor(self._envs.obs)
+        self._episode_reward = np.where(fresh, 0.0, state["episode_reward"])
+        self._episode_length = np.where(fresh, 0, state["episode_length"])
+        self._starts = state["starts"] | fresh
+        return exact
+
+    def stop(self) -> None:
+        self._envs.close()
+
+
+def _finished(fragment: SampleBatch) -> np.ndarray:
+    """Which rows [T, N] belong to an episode that ends within the fragment."""
+    ends = fragment[columns.TERMINATEDS] | fragment[columns.TRUNCATEDS]
+    return fragment[columns.VALID] & np.flip(np.maximum.accumulate(np.flip(ends, 0), 0), 0)
+
+
+def _remainder(fragment: SampleBatch, delivered: np.ndarray) -> SampleBatch | None:
+    """The rows that are still to be delivered. Time-major columns cannot be ragged: a delivered row that precedes, in
+    time, another environment's pending one stays in as invalid."""
+    pending = fragment[columns.VALID] & ~delivered
+    steps = np.flatnonzero(pending.any(1))
+    if not len(steps):
+        return None
+    rest = SampleBatch({name: column[steps[0] :] for name, column in fragment.items()})
+    rest[columns.VALID] = pending[steps[0] :]
+    return rest
