@@ -40,8 +40,8 @@ def flag_name(parameter: str) -> str:
 def build_experiments(flags: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Experiments `{name: spec}` (`env` in each config) and notes saying which flag overrode what.
 
-    `flags` holds the values by parameter name; None means not given. Raises ConfigError for a contradiction, for a
-    file that cannot be read, and for an experiment without an algorithm.
+    `flags` holds the values by parameter name; None means not given. Raises ConfigError for a
+    contradiction, for a file that cannot be read, and for an experiment without an algorithm.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     notes: list[str] = []
@@ -50,7 +50,7 @@ def build_experiments(flags: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any
     for name, spec in _named_specs(given).items():
         for flag, patch in overrides:
             changes: list[str] = []
-            spec = _merge(spec, patch, "", changes)
+            spec = merge(spec, patch, "", changes)
             notes += [f"{name}: {flag} overrides {change}" for change in changes]
         if not spec.get("run"):
             raise ConfigError([f"{name}: no algorithm given; use --run, e.g. --run PPO"])
@@ -68,22 +68,32 @@ def _named_specs(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if name is None:
         return specs
     if len(specs) > 1:
-        raise ConfigError(
-            [f"--experiment-name {name}: {given['config_file']} holds {len(specs)} experiments, named {list(specs)}"]
-        )
-    return {name: spec for spec in specs.values()}
+        names = ", ".join(specs)
+        raise ConfigError([f"--experiment-name {name}: the file holds {len(specs)}: {names}"])
+    (spec,) = specs.values()
+    return {name: spec}
 
 
 def _overrides(given: Mapping[str, Any], notes: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    """What each given flag lays over a spec, in order: `--config` first, so that the flags for one key win over it."""
-    overrides = [(flag_name(key), {key: given[key]}) for key in ("config", "stop", *SPEC_FLAGS) if key in given]
+    """What each given flag lays over a spec: `--config` first, so that flags for one key win."""
+    overrides = [
+        (flag_name(key), {key: given[key]})
+        for key in ("config", "stop", *SPEC_FLAGS)
+        if key in given
+    ]
     flag, framework = _framework(given, notes)
-    single = [("--env", "env", given.get("env")), ("--seed", "seed", given.get("seed")), (flag, "framework", framework)]
+    single = [
+        ("--env", "env", given.get("env")),
+        ("--seed", "seed", given.get("seed")),
+        (flag, "framework", framework),
+    ]
     verbosity = given.get("verbosity", 0)
     if verbosity:
         level = min(verbosity, max(LOG_LEVELS))
         single.append(("-" + "v" * level, "log_level", LOG_LEVELS[level]))
-    return overrides + [(flag, {"config": {key: value}}) for flag, key, value in single if value is not None]
+    return overrides + [
+        (flag, {"config": {key: value}}) for flag, key, value in single if value is not None
+    ]
 
 
 def _framework(given: Mapping[str, Any], notes: list[str]) -> tuple[str, str | None]:
@@ -96,30 +106,34 @@ def _framework(given: Mapping[str, Any], notes: list[str]) -> tuple[str, str | N
     if given.get("eager"):
         typed = "--eager --trace" if given.get("trace") else "--eager"
         chosen[typed] = "tf"
-        notes.append(f"{typed}: framework tf; its updates are compiled, there is no separate eager mode")
+        notes.append(
+            f"{typed}: framework tf; its updates are compiled, there is no separate eager mode"
+        )
     if len(set(chosen.values())) > 1:
         raise ConfigError([" and ".join(chosen) + " contradict each other; give one"])
     return next(iter(chosen.items()), ("", None))
 
 
-def _merge(old: Mapping[str, Any], new: Mapping[str, Any], path: str, changes: list[str]) -> dict[str, Any]:
-    """`new` laid over `old`, section by section; `changes` receives every value that was there and is another now."""
+def merge(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: str, changes: list[str]
+) -> dict[str, Any]:
+    """`new` laid over `old`, section by section; `changes` receives what it replaced."""
     merged = dict(old)
     for key, value in new.items():
         where = path + str(key)
-        if where != "resources_per_trial" and _is_section(merged.get(key)) and _is_section(value):
-            merged[key] = _merge(merged[key], value, where + ".", changes)
+        if where != "resources_per_trial" and is_section(merged.get(key)) and is_section(value):
+            merged[key] = merge(merged[key], value, where + ".", changes)
             continue
         if key in merged and merged[key] != value:
-            changes.append(f"{where} ({_show(merged[key])} -> {_show(value)})")
+            changes.append(f"{where} ({show(merged[key])} -> {show(value)})")
         merged[key] = value
     return merged
 
 
-def _is_section(value: Any) -> bool:
+def is_section(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) not in UNRESOLVED
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     """A value as it is typed in a flag."""
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -12,9 +12,15 @@ from rltune.config import nearest
 from rltune.version import __version__
 
 COMMANDS = {
-    "train": ("rltune.cli.train:train", "Train algorithms, from flags or a YAML file of experiments."),
+    "train": (
+        "rltune.cli.train:train",
+        "Train algorithms, from flags or a YAML file of experiments.",
+    ),
     "rollout": ("rltune.cli.rollout:rollout", "Run a checkpoint's policy in its environment."),
-    "config": ("rltune.cli.config:config", "Show every setting of an algorithm, and where it comes from."),
+    "config": (
+        "rltune.cli.config:config",
+        "Show every setting of an algorithm, and where it comes from.",
+    ),
 }
 """Name -> where the command is, and the line that `rltune --help` shows for it."""
 

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one message instead of a traceback for what the user can mend."""
+"""How a command ends: its exit code, and one message for what the user can mend."""
 
 from __future__ import annotations
 
@@ -27,8 +27,13 @@ def bad_input(*errors: type[Exception]) -> Iterator[None]:
         raise BadInput(str(error)) from error
 
 
-def run_command(command: click.Command, args: list[str] | None = None, prog_name: str | None = None) -> NoReturn:
-    """Runs `command` on `args` (default: `sys.argv`) and exits: with the code it returns, 2 for bad input, 130 for Ctrl-C."""
+def run_command(
+    command: click.Command, args: list[str] | None = None, prog_name: str | None = None
+) -> NoReturn:
+    """Runs `command` on `args` (default: `sys.argv`) and exits.
+
+    With the code that it returns, 2 for bad input, 130 for Ctrl-C.
+    """
     try:
         code = command.main(args, prog_name=prog_name, standalone_mode=False)
     except click.ClickException as error:

@@ -21,13 +21,19 @@ class JsonObject(click.ParamType):
 
     name = "json"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
         try:
             parsed = json.loads(value, object_pairs_hook=_no_duplicates)
         except json.JSONDecodeError as error:
-            self.fail(f"not JSON at position {error.pos} ({error.msg}):\n{_pointer(value, error)}", param, ctx)
+            self.fail(
+                f"not JSON at position {error.pos} ({error.msg}):\n{_pointer(value, error)}",
+                param,
+                ctx,
+            )
         except ValueError as error:
             self.fail(f"{error}: {value}", param, ctx)
         if not isinstance(parsed, dict):
@@ -47,7 +53,9 @@ class Words(click.ParamType):
 
     name = "words"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
         if isinstance(value, list):
             return value
         return [word.strip() for word in value.split(",") if word.strip()]

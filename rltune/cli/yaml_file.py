@@ -1,9 +1,10 @@
-"""Reading `-f FILE.yaml`: a map of experiment name -> spec, in the format of RLlib's tuned examples."""
+"""Reading `-f FILE.yaml`: experiment name -> spec, the format of RLlib's tuned examples."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,60 @@ from rltune.config import ConfigError, nearest
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-4 is a number (YAML 1.1 reads it as text) and a key given twice is an error."""
+    """Safe YAML in which 1e-4 is a number, not text, and a key given twice is an error."""
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
 )
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    written = [
+        key.value for key, _ in node.value
+    ]  # before `<<` is filled in, which may repeat a key
+    twice = next((key for key in written if written.count(key) > 1), None)
+    if twice is not None:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"the key {twice!r} is given twice", node.start_mark
+        )
     loader.flatten_mapping(node)
-    pairs = [(loader.construct_object(k, deep=True), loader.construct_object(v, deep=True)) for k, v in node.value]
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} is given twice", node.start_mark)
-    return mapping
+    return loader.construct_mapping(node, deep=True)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+WHOLE = ("a whole number", _is_whole)
+TEXT = ("text", _is(str))
+VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "config": ("a mapping", _is(dict)),
+    "stop": ("a mapping", _is(dict)),
+    "resources_per_trial": ("a mapping", _is(dict)),
+    "num_samples": WHOLE,
+    "checkpoint_freq": WHOLE,
+    "keep_checkpoints_num": WHOLE,
+    "max_failures": WHOLE,
+    "checkpoint_at_end": ("true or false", _is(bool)),
+    "checkpoint_score_attr": TEXT,
+    "restore": TEXT,
+    "local_dir": TEXT,
+    "upload_dir": TEXT,
+    "export_formats": ("a list", _is(list)),
+    "loggers": ("[], which means none; others can be given in Python only", lambda v: v == []),
+    "trial_name_creator": ("a function, which can be given in Python only", lambda v: False),
+}
+"""What a spec key of a file must be; null always means the default."""
 
 
 def spec_keys() -> list[str]:
@@ -45,7 +80,8 @@ def spec_keys() -> list[str]:
 def load_experiments(path: str | Path) -> dict[str, dict[str, Any]]:
     """The experiments of a YAML file, `{name: spec}`, with `env` moved into the config of each.
 
-    Raises ConfigError for a file that cannot be read, for what is not a map of experiments, and for unknown spec keys.
+    Raises ConfigError for a file that cannot be read, for what is not a map of experiments, and for
+    unknown spec keys and values of the wrong type.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -56,9 +92,13 @@ def load_experiments(path: str | Path) -> dict[str, dict[str, Any]]:
     except yaml.YAMLError as error:
         raise ConfigError([f"{path} is not YAML: {error}"]) from error
     if not isinstance(content, dict) or not content:
-        raise ConfigError([f"{path} must map experiment names to specs (run, env, stop, config, ...)"])
+        raise ConfigError(
+            [f"{path} must map experiment names to specs (run, env, stop, config, ...)"]
+        )
     problems: list[str] = []
-    experiments = {str(name): _read_spec(f"{path}: {name}", spec, problems) for name, spec in content.items()}
+    experiments = {
+        str(name): _read_spec(f"{path}: {name}", spec, problems) for name, spec in content.items()
+    }
     if problems:
         raise ConfigError(problems, str(path))
     return experiments
@@ -66,23 +106,26 @@ def load_experiments(path: str | Path) -> dict[str, dict[str, Any]]:
 
 def _read_spec(where: str, spec: Any, problems: list[str]) -> dict[str, Any]:
     if not isinstance(spec, dict):
-        problems.append(f"{where} is {spec!r}; each experiment name must map to a spec (run, env, stop, config, ...)")
+        problems.append(
+            f"{where} is {spec!r}; each experiment name must map to a spec (run, env, stop, ...)"
+        )
         return {}
     known = spec_keys()
     for key in spec:
         if key not in known:
             guess = nearest(str(key), known)
-            hint = f"nearest: '{guess}'" if guess else "settings of the algorithm belong under `config`"
+            hint = f"nearest: '{guess}'" if guess else "settings belong under `config`"
             problems.append(f"{where}: unknown key '{key}'; {hint}")
-    spec = dict(spec)
-    for section in ("config", "stop"):
-        spec[section] = {} if spec.get(section) is None else spec[section]
-        if not isinstance(spec[section], dict):
-            problems.append(f"{where}: '{section}' is {spec[section]!r}; it must be a mapping")
+    spec = {"config": {}, "stop": {}, **{k: v for k, v in spec.items() if v is not None}}
+    for key, (wanted, is_right) in VALUES.items():
+        if key in spec and not is_right(spec[key]):
+            problems.append(f"{where}: '{key}' is {spec[key]!r}; it must be {wanted}")
             return {}
     if "env" in spec:
         env = spec.pop("env")
         if spec["config"].get("env", env) != env:
-            problems.append(f"{where}: 'env' is {env!r} but 'config.env' is {spec['config']['env']!r}; give one")
+            problems.append(
+                f"{where}: 'env' is {env!r} but 'config.env' is {spec['config']['env']!r}; give one"
+            )
         spec["config"] = {**spec["config"], "env": env}
     return spec

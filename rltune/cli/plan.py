@@ -1,0 +1,118 @@
+"""How experiments will be run: where, with which scheduler. Decided before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rltune.cli.checks import check_experiment
+from rltune.cli.experiments import flag_name
+from rltune.cli.schedulers import make_scheduler
+from rltune.config import ConfigError
+from rltune.tune.experiment import Experiment
+from rltune.tune.trial import Trial
+
+CLUSTER_FLAGS = (
+    "ray_num_cpus",
+    "ray_num_gpus",
+    "ray_num_nodes",
+    "ray_memory",
+    "ray_object_store_memory",
+)
+"""Flags that describe a new local cluster."""
+
+RAY_FLAGS = ("ray_address", *CLUSTER_FLAGS, "queue_trials", "no_ray_ui")
+"""Flags that mean something only where trials run on Ray."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `launch.run` carries out."""
+
+    experiments: list[Experiment]
+    executor: str
+    """`local` or `ray`."""
+    reason: str
+    """Why that executor, as the banner says it."""
+    cluster: dict[str, Any]
+    """Arguments of `init_ray`."""
+    queue_trials: bool
+    scheduler: Callable[[], Any]
+    """Makes the scheduler of an experiment; None leaves it to the runner."""
+    resume: str | bool
+    verbose: int
+
+
+def make_plan(specs: Mapping[str, Mapping[str, Any]], flags: Mapping[str, Any]) -> Plan:
+    """Checks every experiment and every flag about running; nothing is started or written.
+
+    Raises ConfigError and whatever else is in `checks.MISTAKES`.
+    """
+    given = {key: value for key, value in flags.items() if value is not None and value is not False}
+    _check_ray_flags(given)
+    scheduler = _scheduler(given)
+    checked = [check_experiment(name, spec) for name, spec in specs.items()]
+    experiments = [experiment for experiment, _ in checked]
+    executor, reason = _executor(
+        given, experiments, [trial for _, trials in checked for trial in trials]
+    )
+    cluster = {key.removeprefix("ray_"): given[key] for key in CLUSTER_FLAGS if key in given}
+    if "ray_address" in given:
+        cluster["address"] = given["ray_address"]
+    return Plan(
+        experiments=experiments,
+        executor=executor,
+        reason=reason,
+        cluster=cluster,
+        queue_trials="queue_trials" in given,
+        scheduler=scheduler,
+        resume=given.get("resume", False),
+        verbose=1 + given.get("verbosity", 0),
+    )
+
+
+def _check_ray_flags(given: Mapping[str, Any]) -> None:
+    if "ray_redis_max_memory" in given:
+        raise ConfigError(
+            ["--ray-redis-max-memory: Ray has no Redis of its own any more; leave it out"]
+        )
+    ray_flags = [flag_name(key) for key in RAY_FLAGS if key in given]
+    cluster_flags = [flag_name(key) for key in CLUSTER_FLAGS if key in given]
+    if "ray_address" in given and cluster_flags:
+        raise ConfigError([f"{cluster_flags[0]} is for a new cluster; --ray-address joins one"])
+    if "local_mode" in given and given["executor"] == "ray":
+        raise ConfigError(["--local-mode and --executor ray contradict each other; give one"])
+    if ray_flags and ("local_mode" in given or given["executor"] == "local"):
+        local = "--local-mode" if "local_mode" in given else "--executor local"
+        raise ConfigError([f"{ray_flags[0]} and {local} contradict each other; give one"])
+
+
+def _executor(
+    given: Mapping[str, Any], experiments: list[Experiment], points: list[Trial]
+) -> tuple[str, str]:
+    """`local` or `ray`, and why. `points` are the trials of every grid."""
+    if "local_mode" in given:
+        return "local", "--local-mode"
+    if given["executor"] != "auto":
+        return given["executor"], "--executor"
+    for key in RAY_FLAGS:
+        if key in given:
+            return "ray", flag_name(key)
+    if len(points) > 1:
+        return "ray", "several trials"
+    if experiments[0].spec["num_samples"] > 1:
+        return "ray", "several samples"
+    if points[0].resources.has_extra():
+        return "ray", "rollout actors"
+    return "local", "one trial without rollout actors"
+
+
+def _scheduler(given: Mapping[str, Any]) -> Callable[[], Any]:
+    if "scheduler" not in given:
+        if "scheduler_config" in given:
+            raise ConfigError(["--scheduler-config needs --scheduler NAME"])
+        return lambda: None
+    name, arguments = given["scheduler"], given.get("scheduler_config", {})
+    make_scheduler(name, arguments)  # a mistake in it shows now, not between two experiments
+    return lambda: make_scheduler(name, arguments)
