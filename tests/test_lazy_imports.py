@@ -19,9 +19,11 @@ print("HEAVY", *loaded)
 
 
 HELP = """
+import sys
 from rltune.cli.main import main
+sys.argv = ["rltune", "--help"]
 try:
-    main(["--help"])
+    main()
 except SystemExit as stop:
     assert not stop.code, stop.code
 """
