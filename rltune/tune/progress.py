@@ -6,12 +6,14 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from rltune import result as keys
 from rltune.tune.logger import pretty_print
 
+NUMBER = int | float | np.integer | np.floating
 MAX_TRIALS = 20
 LOW_MEMORY = 0.9
 
@@ -59,7 +61,7 @@ def trial_progress_string(trial: Any) -> str:
     pieces = [status, f"[{trial.resources.summary_string()}]", f"[{_location(result)}]"]
     pieces.append(f"{int(result.get(keys.TIME_TOTAL_S) or 0)} s")
     for key, unit, style in SHOWN:
-        if isinstance(value := result.get(key), Real):
+        if isinstance(value := result.get(key), NUMBER):
             pieces.append(f"{format(int(value) if style == 'd' else value, style)} {unit}")
     return ", ".join(pieces)
 
@@ -84,7 +86,7 @@ def memory_text() -> str:
 def _shares(counts: Mapping[str, int], total: int) -> dict[str, int]:
     """How many trials each state shows: one after the other gets one more until `total` is used."""
     shares = Counter(dict.fromkeys(counts, 0))
-    while total > 0 and shares != Counter(counts):
+    while total > 0 and any(shares[state] < count for state, count in counts.items()):
         for state, count in counts.items():
             if shares[state] < count and total > 0:
                 shares[state] += 1

@@ -57,14 +57,14 @@ def get_cloud_syncer(
         TuneError: no command, and none is known for this URI or its tool is not installed.
     """
     if remote_dir is None:
-        assert not sync_to_cloud and not sync_function, "Syncing needs an upload_dir."
+        assert sync_to_cloud is None and sync_function is None, "Syncing needs an upload_dir."
         return CloudSyncer(local_dir, None, None)
-    if sync_function and sync_to_cloud:
+    if sync_function is not None and sync_to_cloud is not None:
         raise ValueError("Give sync_to_cloud or sync_function, not both.")
-    if sync_function:
+    if sync_function is not None:
         upload = _Transfer(sync_function, local_dir, ("{local_dir}", "{remote_dir}"))
         return CloudSyncer(local_dir, remote_dir, upload, both_ways=False)
-    command = sync_to_cloud or _default_cloud_command(remote_dir)
+    command = _default_cloud_command(remote_dir) if sync_to_cloud is None else sync_to_cloud
     return CloudSyncer(local_dir, remote_dir, _Transfer(command, local_dir))
 
 
@@ -75,7 +75,7 @@ def get_log_syncer(local_dir: str, sync_function: SyncFunction | bool | None = N
     """
     if sync_function is None or sync_function is True:
         return LogSyncer(local_dir, _default_node_transfer)
-    transfer = _Transfer(sync_function, local_dir) if sync_function else None
+    transfer = None if sync_function is False else _Transfer(sync_function, local_dir)
     return LogSyncer(local_dir, lambda _: transfer)
 
 

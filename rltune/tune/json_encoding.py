@@ -1,0 +1,59 @@
+"""JSON of the experiment state: strict, readable, and whole when it comes back.
+
+What JSON cannot hold without loss (functions, arrays, tuples, non-finite numbers, dicts whose keys
+are no texts) becomes `{"_type": "CLOUDPICKLE_FALLBACK", "value": <hex>}`. numpy scalars become
+plain numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+TYPE = "_type"
+FALLBACK = "CLOUDPICKLE_FALLBACK"
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON. Raises what cloudpickle raises where a value cannot be pickled either."""
+    return json.dumps(_encode(value), indent=indent, allow_nan=False)
+
+
+def loads(text: str | bytes) -> Any:
+    """The value that `dumps` was given. It unpickles: only for files of one's own runs.
+
+    JSON extensions of older files (`NaN`, `-Infinity`) are read too. Raises ValueError for what is
+    no JSON.
+    """
+    return json.loads(text, object_hook=_decode)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else _fallback(value)
+    if type(value) is list:
+        return [_encode(inner) for inner in value]
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {key: _encode(inner) for key, inner in value.items()}
+    return _fallback(value)
+
+
+def _fallback(value: Any) -> dict[str, str]:
+    import cloudpickle
+
+    return {TYPE: FALLBACK, "value": cloudpickle.dumps(value).hex()}
+
+
+def _decode(value: dict[str, Any]) -> Any:
+    if value.get(TYPE) != FALLBACK:
+        return value
+    import cloudpickle
+
+    return cloudpickle.loads(bytes.fromhex(value["value"]))
