@@ -18,11 +18,17 @@ def quacks_like_env(env: Any) -> bool:
     return methods and hasattr(env, "observation_space") and hasattr(env, "action_space")
 
 
+def has_foreign_spaces(env: Any) -> bool:
+    """Whether one of the spaces of `env` is not Gymnasium's."""
+    names = ("observation_space", "action_space")
+    return not all(isinstance(getattr(env, name, None), spaces.Space) for name in names)
+
+
 class LegacyGymEnv(gymnasium.Env[Any, Any]):
     """Adapts `reset() -> obs`, `step() -> (obs, reward, done, info)` and `seed(n)`.
 
-    Environments that already return Gymnasium's tuples without deriving from gymnasium.Env work
-    too. A done with `info["TimeLimit.truncated"]` is a truncation.
+    Environments that already return Gymnasium's tuples, but do not derive from gymnasium.Env or
+    have legacy spaces, work too. A done with `info["TimeLimit.truncated"]` is a truncation.
     """
 
     def __init__(self, env: Any) -> None:

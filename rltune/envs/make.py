@@ -16,7 +16,7 @@ import gymnasium
 from rltune import registry
 from rltune.config import nearest
 from rltune.envs.errors import EnvError
-from rltune.envs.legacy import LegacyGymEnv, quacks_like_env
+from rltune.envs.legacy import LegacyGymEnv, has_foreign_spaces, quacks_like_env
 
 # Their -v1 to -v3 need mujoco-py: Gymnasium registers them but cannot make them.
 _MUJOCO = frozenset(
@@ -85,7 +85,9 @@ def check_env_id(env: str | Callable[..., Any]) -> None:
     resolve_env(env, None)
 
 
-def make_env(spec: EnvSpec, worker_index: int = 0, vector_index: int = 0) -> gymnasium.Env:
+def make_env(
+    spec: EnvSpec, worker_index: int = 0, vector_index: int = 0
+) -> gymnasium.Env[Any, Any]:
     """Makes one environment, with its time limit and without Gymnasium's per-step checks.
 
     Raises:
@@ -96,7 +98,7 @@ def make_env(spec: EnvSpec, worker_index: int = 0, vector_index: int = 0) -> gym
         return gymnasium.make(unchecked_spec(spec.gym_id), **keywords)
     context = EnvContext(spec.config, worker_index, vector_index)
     env = _call_creator(spec.creator, context)
-    if isinstance(env, gymnasium.Env):
+    if isinstance(env, gymnasium.Env) and not has_foreign_spaces(env):
         return env
     if quacks_like_env(env):
         return LegacyGymEnv(env)

@@ -5,6 +5,7 @@ from gymnasium import spaces
 from rltune.envs.errors import EnvError
 from rltune.envs.legacy import LegacyGymEnv, convert_space
 from rltune.envs.make import make_env, resolve_env
+from tests.envs.toy import TruncatedEnv
 
 
 class Discrete:
@@ -75,6 +76,17 @@ def test_gymnasium_tuples_without_its_base_class():
     obs, info = env.reset(seed=3)
     assert obs.shape == (1,) and info == {"extra": 1} and env.env.seeded == 3
     assert len(env.step(0)) == 5
+
+
+class MixedEnv(TruncatedEnv):
+    def __init__(self):
+        super().__init__({})
+        self.action_space = Discrete(4)
+
+
+def test_gymnasium_env_with_legacy_spaces():
+    env = make_env(resolve_env(MixedEnv, None))
+    assert env.action_space == spaces.Discrete(4) and len(env.step(env.reset()[0])) == 5
 
 
 def test_spaces_are_converted():

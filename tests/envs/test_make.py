@@ -1,3 +1,4 @@
+import importlib.util
 import sys
 import warnings
 
@@ -111,6 +112,13 @@ def test_unknown_env_says_what_to_do(env, words):
     with pytest.raises(EnvError) as caught:
         check_env_id(env)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_atari_without_its_package(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for env in ("ALE/Pong-v5", "PongNoFrameskip-v4"):
+        with pytest.raises(EnvError, match=r"gymnasium\[atari\]"):
+            check_env_id(env)
 
 
 def test_import_error_inside_the_users_module_passes(tmp_path, monkeypatch):
