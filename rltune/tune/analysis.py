@@ -74,12 +74,13 @@ class Analysis:
         """
         _check_mode(mode)
         configs = self.get_all_configs(prefix=True)
-        return load_pandas().DataFrame(
+        table: pd.DataFrame = load_pandas().DataFrame(
             [
                 {**row, **configs.get(path, {}), "logdir": path}
                 for path, row in self._rows(metric, mode).items()
             ]
         )
+        return table
 
     def get_best_config(self, metric: str, mode: str | None = "max") -> dict[str, Any]:
         """The config of the trial with the best value of `metric`, over its whole history.
@@ -108,23 +109,22 @@ class Analysis:
             if metric is None or mode is None:
                 rows[path] = frame.iloc[-1].to_dict()
                 continue
-            values = _finite(frame, metric)
-            if len(values):
-                best = values.idxmax() if mode == "max" else values.idxmin()
-                rows[path] = frame.loc[best].to_dict()
+            best = _best_row(frame, metric, mode)
+            if best is not None:
+                rows[path] = frame.iloc[best].to_dict()
         return rows
 
     def _best_path(
         self, metric: str, rows: Mapping[str, Mapping[Any, Any]], mode: str | None
     ) -> str:
-        frame = load_pandas().DataFrame(rows.values(), index=list(rows))
-        values = _finite(frame, metric)
-        if not len(values):
+        frame = load_pandas().DataFrame(rows.values())
+        best = _best_row(frame, metric, mode)
+        if best is None:
             known = {str(c) for f in self.trial_dataframes.values() for c in f.columns}
             near = None if metric in known else nearest(metric, known)
             hint = f"; did you mean {near!r}?" if near else ""
             raise TuneError(f"No trial has a finite value of {metric!r}{hint}")
-        return str(values.idxmin() if mode == "min" else values.idxmax())
+        return list(rows)[best]
 
 
 class ExperimentAnalysis(Analysis, Sequence[Any]):
@@ -209,11 +209,14 @@ def _check_mode(mode: str | None) -> None:
     assert mode in ("max", "min", None), f"mode is 'max' or 'min', not {mode!r}."
 
 
-def _finite(frame: pd.DataFrame, metric: str) -> pd.Series[float]:
-    """The finite numbers of a column, by row; none if there is no such column."""
+def _best_row(frame: pd.DataFrame, metric: str, mode: str | None) -> int | None:
+    """The position of the best finite number of a column; None if it has none or does not exist."""
     import numpy as np
 
     if metric not in frame:
-        return load_pandas().Series(dtype=float)
-    numbers = load_pandas().to_numeric(frame[metric], errors="coerce")
-    return numbers[np.isfinite(numbers)]
+        return None
+    values = load_pandas().to_numeric(frame[metric], errors="coerce").to_numpy(float)
+    if not np.isfinite(values).any():
+        return None
+    better = -values if mode == "min" else values
+    return int(np.where(np.isfinite(values), better, -np.inf).argmax())

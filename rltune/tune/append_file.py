@@ -1,4 +1,4 @@
-"""A file that grows by whole lines and survives what interrupts a write."""
+"""A file that grows by whole records and survives what interrupts a write."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 class AppendFile:
-    """Appends lines to `path`, each with one write: a killed process leaves no part of one.
+    """Appends records to `path`, each with one write: a killed process leaves no part of one.
 
-    A part at the end of an existing file (left by a full disk, a power cut) is cut off.
+    In an existing file records are lines; part of one at its end (left by a power cut) is cut off.
     """
 
     def __init__(self, path: str | Path):
@@ -18,12 +18,12 @@ class AppendFile:
         self._size = self._end_of_last_line()
         os.ftruncate(self._file.fileno(), self._size)
 
-    def append(self, line: bytes) -> None:
-        """Writes `line`, which ends in a newline; OSError, and no part of it, if that fails."""
-        written = self._file.write(line)
-        if written != len(line):
+    def append(self, record: bytes) -> None:
+        """Writes all of `record`; where it does not fit, OSError and no part of it is left."""
+        written = self._file.write(record)
+        if written != len(record):
             os.ftruncate(self._file.fileno(), self._size)
-            raise OSError(f"{self._path}: only {written} of {len(line)} bytes could be written.")
+            raise OSError(f"{self._path}: only {written} of {len(record)} bytes could be written.")
         self._size += written
 
     def close(self) -> None:

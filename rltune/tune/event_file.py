@@ -18,6 +18,8 @@ from threading import get_ident
 from types import SimpleNamespace
 from typing import Any
 
+from rltune.tune.append_file import AppendFile
+
 _numbers = itertools.count()
 
 
@@ -31,8 +33,7 @@ class EventFile:
         self._formats = _formats()
         # Two files of one directory may begin in the same second: a trial that is started again.
         unique = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        path = os.path.join(directory, f"events.out.tfevents.{unique}")
-        self._file = open(path, "xb", buffering=0)
+        self._file = AppendFile(os.path.join(directory, f"events.out.tfevents.{unique}"))
         self._append(file_version="brain.Event:2")
 
     def write(self, scalars: Mapping[str, float], step: int) -> None:
@@ -58,7 +59,7 @@ class EventFile:
         checksum = self._formats.masked_crc32c
         header = struct.pack("<Q", len(data))
         parts = header, struct.pack("<I", checksum(header)), data, struct.pack("<I", checksum(data))
-        self._file.write(b"".join(parts))
+        self._file.append(b"".join(parts))
 
 
 @cache

@@ -113,7 +113,7 @@ class CSVLogger(Logger):
         self._path = Path(self.logdir, keys.EXPR_PROGRESS_FILE)
         self._file = AppendFile(self._path)
         with open(self._path, newline="", encoding="utf-8") as file:
-            self._columns = next(csv.reader(file), [])
+            self._columns = dict.fromkeys(next(csv.reader(file), []))
 
     def on_result(self, result: dict[str, Any]) -> None:
         row = flatten_dict(_without_config(result))
@@ -121,7 +121,7 @@ class CSVLogger(Logger):
         if new and self._columns:
             self._widen(new)
         elif new:
-            self._columns = new
+            self._columns = dict.fromkeys(new)
             self._file.append(_csv_lines([new]))
         self._file.append(_csv_lines([[row.get(key) for key in self._columns]]))
 
@@ -131,9 +131,9 @@ class CSVLogger(Logger):
     def _widen(self, new: list[str]) -> None:
         with open(self._path, newline="", encoding="utf-8") as file:
             _, *rows = csv.reader(file)
-        self._columns += new
+        self._columns |= dict.fromkeys(new)
         padding = [""] * len(new)
-        data = _csv_lines([self._columns, *(row + padding for row in rows)])
+        data = _csv_lines([list(self._columns), *(row + padding for row in rows)])
         self._file.close()
         write_atomically(self._path, data)
         self._file = AppendFile(self._path)

@@ -33,7 +33,8 @@ def load_results_to_df(directory: str, result_name: str = keys.EXPR_RESULT_FILE)
             log.warning("%s is left out: %s", path.parent, error)
         else:
             rows.append({**flatten_dict(config, SEPARATOR), **flatten_dict(last, SEPARATOR)})
-    return load_pandas().DataFrame(rows)
+    table: pd.DataFrame = load_pandas().DataFrame(rows)
+    return table
 
 
 def generate_plotly_dim_dict(df: pd.DataFrame, field: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,7 @@ def test_t7_2_sync_function_only_uploads(local: Path) -> None:
 )
 def test_t7_2_a_template_needs_both_fields(keyword: str, template: str, missing: str) -> None:
     with pytest.raises(ValueError, match=missing):
-        get_cloud_syncer("/x", "/y", **{keyword: template})  # type: ignore[arg-type]
+        get_cloud_syncer("/x", "/y", **{keyword: template})
 
 
 def test_t7_2_not_both_commands() -> None:
@@ -104,7 +106,7 @@ def test_t7_2_not_both_commands() -> None:
 def test_t7_1_commands_without_an_upload_dir() -> None:
     for command in ({"sync_function": Calls()}, {"sync_to_cloud": COPY}):
         with pytest.raises(AssertionError, match="upload_dir"):
-            get_cloud_syncer("/x", None, **command)  # type: ignore[arg-type]
+            get_cloud_syncer("/x", None, **command)
 
 
 def test_without_an_upload_dir_nothing_happens() -> None:
@@ -116,7 +118,7 @@ def test_without_an_upload_dir_nothing_happens() -> None:
 
 
 def test_t7_1_default_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syncer.shutil, "which", lambda tool: None)
+    monkeypatch.setattr(shutil, "which", lambda tool: None)
     with pytest.raises(TuneError, match="`aws`"):
         get_cloud_syncer("/x", "s3://bucket")
     with pytest.raises(TuneError, match="`gsutil`"):
@@ -141,7 +143,7 @@ def test_t7_1_default_command_runs_the_tool(
 
 def test_t7_1_at_most_every_300_seconds(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(syncer.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     calls = Calls()
     cloud = get_cloud_syncer(str(local), "/y", sync_to_cloud=calls)
     started = []
@@ -222,7 +224,7 @@ def test_t7_3_default_needs_rsync_and_a_key(
         assert not node.sync_down()
     assert caplog.text.count("stay there") == 1
     monkeypatch.setenv("TUNE_CLUSTER_SSH_KEY", str(local / "result.json"))
-    monkeypatch.setattr(syncer.shutil, "which", lambda tool: tool)
+    monkeypatch.setattr(shutil, "which", lambda tool: tool)
     syncer._default_node_command.cache_clear()
     assert "none.pem" not in (syncer._default_node_command() or "none.pem")
     syncer._default_node_command.cache_clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rltune.tune.flatten import flatten_dict
@@ -15,7 +17,7 @@ def test_t12_1_only_ids_of_pinned_objects() -> None:
 
 
 def test_deep_update_lays_dict_over_dict() -> None:
-    below = {"a": {"b": 1, "c": 2}, "d": 3, "e": {"f": 1}}
+    below: dict[str, Any] = {"a": {"b": 1, "c": 2}, "d": 3, "e": {"f": 1}}
     above = {"a": {"b": 5}, "e": 7, "g": {"h": 1}}
     merged = merge_dicts(below, above)
     assert merged == {"a": {"b": 5, "c": 2}, "d": 3, "e": 7, "g": {"h": 1}}

@@ -40,7 +40,7 @@ def test_t1_7_grids_inside_lists_and_dicts() -> None:
 
 
 def test_t1_7_list_indices_sort_as_numbers() -> None:
-    layers = [0] * 11
+    layers: list[Any] = [0] * 11
     layers[2] = layers[10] = grid_search([1, 2])
     found = [(c["layers"][2], c["layers"][10]) for c in configs({"layers": layers})]
     assert found == [(1, 1), (2, 1), (1, 2), (2, 2)]
