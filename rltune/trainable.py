@@ -218,6 +218,12 @@ class Trainable:
         if self._result_logger is not None:
             self._result_logger.close()
 
+    def move_to(self, logdir: str) -> None:
+        """Saves from now on under `logdir`: the trainable serves another trial."""
+        self._logdir = logdir
+        if self._result_logger is not None:
+            self._result_logger.logdir = logdir
+
     def checkpoint_directory(self, parent: str | None = None) -> Path:
         """`checkpoint_<iteration>` under `parent` (default: logdir), made if missing."""
         directory = Path(parent or self.logdir, f"checkpoint_{self._iteration}")

@@ -1,0 +1,54 @@
+"""What a run prints, and how often."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rltune.tune.progress import MAX_TRIALS, result_block, status_block
+from rltune.tune.trial import Trial
+
+PERIOD_S = 5.0
+
+SILENT, STATUS, RESULTS = 0, 1, 2
+
+
+class Console:
+    """Prints status blocks and results: at most one block, and one result of a trial, in 5 s.
+
+    Args:
+        verbose: 0 nothing, 1 status blocks, 2 results too.
+    """
+
+    def __init__(self, verbose: int, clock: Callable[[], float] = time.monotonic):
+        self._verbose = int(verbose)
+        self._clock = clock
+        self._last_status: float | None = None
+        self._last_result: dict[str, float] = {}
+
+    def status(
+        self, trials: Sequence[Trial], scheduler: Any, executor: Any, last: bool = False
+    ) -> None:
+        """The status block, if it is time. The first and the last one show every trial."""
+        now = self._clock()
+        everything = last or self._last_status is None
+        if self._verbose < STATUS or not everything and now - self._last_status < PERIOD_S:
+            return
+        self._last_status = now
+        text = status_block(
+            trials,
+            scheduler_text=scheduler.debug_string(),
+            resource_text=executor.debug_string(),
+            max_trials=None if everything else MAX_TRIALS,
+        )
+        print(text, flush=True)
+
+    def result(self, trial: Trial, result: dict[str, Any], last: bool) -> None:
+        """A result, if it is time; a trial's last one always."""
+        now = self._clock()
+        shown = self._last_result.get(trial.trial_id, -PERIOD_S)
+        if self._verbose < RESULTS or not last and now - shown < PERIOD_S:
+            return
+        self._last_result[trial.trial_id] = now
+        print(result_block(trial, result) + "\n", flush=True)

@@ -1,0 +1,127 @@
+"""TrialHost: the place where a trial's trainable lives, in this process or in an actor.
+
+Failures of user code come back as values with their traceback as text, so they are the same
+wherever the trainable lives and need not be picklable.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rltune import registry as names
+from rltune.trainable import Trainable
+from rltune.tune.checkpoints import Checkpoint
+from rltune.tune.error import AbortTrialExecution, FailureKind, TrialFailure
+from rltune.tune.logger import NoopLogger
+from rltune.tune.registry import get_trainable_cls
+
+
+@dataclass(frozen=True)
+class StartOrder:
+    """What a host needs to begin a trial. `storage` says what the checkpoint is, None: no one."""
+
+    trainable_name: str
+    config: dict[str, Any]
+    logdir: str
+    storage: str | None = None
+
+
+class TrialHost:
+    """Hosts one trainable at a time.
+
+    `environ` is set before the trainable's module is loaded; `chdir` makes the trial's directory
+    the working directory for good.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None, chdir: bool = True):
+        os.environ.update(environ or {})
+        self._chdir = chdir
+        self._trainable: Trainable | None = None
+        self._start_failure: TrialFailure | None = None
+
+    def start(self, order: StartOrder, checkpoint: Any, snapshot: bytes | None = None) -> None:
+        """Constructs the trainable, or resets the one that is here, and restores the checkpoint.
+
+        A failure is kept and is what the next call returns.
+        """
+        self._start_failure = self._guard(
+            FailureKind.START, self._start, order, checkpoint, snapshot
+        )
+
+    def train(self) -> dict[str, Any] | TrialFailure:
+        return self.call("train")
+
+    def call(self, method: str, *args: Any) -> Any:
+        """A method of the trainable; returns its value, or the TrialFailure that it raised."""
+        if self._start_failure is not None:
+            return self._start_failure
+        return self._guard(FailureKind.RUN, getattr(self._trainable, method), *args)
+
+    def restore(self, storage: str, checkpoint: Any) -> Any:
+        if self._start_failure is not None:
+            return self._start_failure
+        return self._guard(FailureKind.RUN, self._restore, storage, checkpoint)
+
+    def reset_config(self, config: dict[str, Any]) -> bool | TrialFailure:
+        """Whether the trainable took on another config in place."""
+        if self._start_failure is not None:
+            return self._start_failure
+        return self._guard(FailureKind.RUN, self._reset, config)
+
+    def stop(self) -> TrialFailure | None:
+        """Stops the trainable, if there is one."""
+        trainable, self._trainable = self._trainable, None
+        return self._guard(FailureKind.RUN, trainable.stop) if trainable is not None else None
+
+    def _start(self, order: StartOrder, checkpoint: Any, snapshot: bytes | None) -> None:
+        if snapshot is not None:
+            names.install(snapshot)
+        os.makedirs(order.logdir, exist_ok=True)
+        if self._chdir:
+            os.chdir(order.logdir)
+        if self._trainable is not None:
+            self._reuse(order)
+        else:
+            self._trainable = get_trainable_cls(order.trainable_name)(
+                config=copy.deepcopy(order.config),
+                logger_creator=lambda config: NoopLogger(config, order.logdir),
+            )
+        if order.storage is not None:
+            self._restore(order.storage, checkpoint)
+
+    def _reuse(self, order: StartOrder) -> None:
+        if not self._reset(order.config):
+            raise AbortTrialExecution(
+                f"reuse_actors=True needs a reset_config of {order.trainable_name} that returns "
+                "True: it has to take on the config of the next trial."
+            )
+        assert self._trainable is not None
+        self._trainable.move_to(order.logdir)
+
+    def _reset(self, config: dict[str, Any]) -> bool:
+        assert self._trainable is not None
+        config = copy.deepcopy(config)
+        if not self._trainable.reset_config(config):
+            return False
+        self._trainable.config = config
+        return True
+
+    def _restore(self, storage: str, checkpoint: Any) -> None:
+        assert self._trainable is not None
+        if storage == Checkpoint.MEMORY:
+            self._trainable.restore_from_object(checkpoint)
+        else:
+            self._trainable.restore(checkpoint)
+
+    @staticmethod
+    def _guard(kind: FailureKind, function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return function(*args)
+        except AbortTrialExecution as error:
+            return TrialFailure.of(error, kind, retry=False)
+        except (Exception, SystemExit) as error:
+            return TrialFailure.of(error, kind)

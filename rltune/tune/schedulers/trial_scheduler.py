@@ -1,0 +1,45 @@
+"""TrialScheduler: which trial runs next, and whether one goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rltune.tune.trial import Trial
+    from rltune.tune.trial_runner import TrialRunner
+
+
+class TrialScheduler:
+    """Hears of every trial and result; its decisions are values that the runner carries out."""
+
+    CONTINUE = "CONTINUE"
+    PAUSE = "PAUSE"
+    STOP = "STOP"
+
+    def on_trial_add(self, trial_runner: TrialRunner, trial: Trial) -> None:
+        """A trial joins the queue."""
+
+    def on_trial_error(self, trial_runner: TrialRunner, trial: Trial) -> None:
+        """A trial has failed and is not retried at once."""
+
+    def on_trial_result(
+        self, trial_runner: TrialRunner, trial: Trial, result: dict[str, Any]
+    ) -> str:
+        """Whether the trial goes on after this result: CONTINUE, PAUSE or STOP."""
+        raise NotImplementedError
+
+    def on_trial_complete(
+        self, trial_runner: TrialRunner, trial: Trial, result: dict[str, Any]
+    ) -> None:
+        """A trial has ended by itself; `result` is its last."""
+
+    def on_trial_remove(self, trial_runner: TrialRunner, trial: Trial) -> None:
+        """A trial that is not running was taken out."""
+
+    def choose_trial_to_run(self, trial_runner: TrialRunner) -> Trial | None:
+        """The trial to start next, or None. Asking twice changes nothing."""
+        raise NotImplementedError
+
+    def debug_string(self) -> str:
+        """The scheduler's line in the status block."""
+        raise NotImplementedError

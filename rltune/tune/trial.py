@@ -1,0 +1,309 @@
+"""Trial: one resolved configuration, its state and what it has reached."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from rltune import result as keys
+from rltune.resources import Resources, json_to_resources, resources_to_json
+from rltune.trainable import Trainable, date_text
+from rltune.tune import stopping
+from rltune.tune.checkpoints import Checkpoint, CheckpointKeeper
+from rltune.tune.error import TuneError
+from rltune.tune.logger import UnifiedLogger
+from rltune.tune.registry import get_trainable_cls
+
+__all__ = [
+    "Checkpoint",
+    "ExportFormat",
+    "Resources",
+    "Trial",
+    "TrialStatus",
+    "json_to_resources",
+    "resources_to_json",
+]
+
+
+class TrialStatus(str, Enum):
+    """The states of a trial; `_MOVES` are the legal changes."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    TERMINATED = "TERMINATED"
+    ERROR = "ERROR"
+
+
+_ENDS = {TrialStatus.TERMINATED, TrialStatus.ERROR}
+_MOVES = {
+    TrialStatus.PENDING: {TrialStatus.RUNNING, *_ENDS},
+    TrialStatus.RUNNING: {TrialStatus.PENDING, TrialStatus.PAUSED, *_ENDS},
+    TrialStatus.PAUSED: {TrialStatus.PENDING, TrialStatus.RUNNING, *_ENDS},
+    TrialStatus.TERMINATED: set[TrialStatus](),
+    TrialStatus.ERROR: set[TrialStatus](),
+}
+
+# What a trial is made of and keeps over a resume, by its own attribute names.
+_RECORDED = (
+    "trainable_name",
+    "trial_id",
+    "config",
+    "local_dir",
+    "logdir",
+    "experiment_tag",
+    "stopping_criterion",
+    "checkpoint_freq",
+    "checkpoint_at_end",
+    "max_failures",
+    "export_formats",
+    "loggers",
+    "sync_to_driver_fn",
+    "custom_trial_name",
+    "evaluated_params",
+    "last_result",
+    "last_update_time",
+    "num_failures",
+    "error_file",
+)
+
+
+class ExportFormat:
+    """What `export_formats` may hold, for trainables that export models."""
+
+    CHECKPOINT = "checkpoint"
+    MODEL = "model"
+
+    @staticmethod
+    def validate(export_formats: list[str]) -> None:
+        """Lower-cases and strips the list in place. Raises TuneError for another format."""
+        for i, text in enumerate(export_formats):
+            export_formats[i] = text.strip().lower()
+            if export_formats[i] not in (ExportFormat.CHECKPOINT, ExportFormat.MODEL):
+                raise TuneError(f"Unsupported export format {text!r}: checkpoint or model.")
+
+
+class Trial:
+    """One configuration that is trained.
+
+    `local_dir` is the experiment's directory, `logdir` the trial's own under it, made when the
+    trial first starts. `resources` are the trainable's own request where it makes one.
+
+    Raises TuneError for an unknown trainable or stopping criterion, ValueError when both the
+    trainable and the caller say what resources it needs.
+    """
+
+    PENDING = TrialStatus.PENDING.value
+    RUNNING = TrialStatus.RUNNING.value
+    PAUSED = TrialStatus.PAUSED.value
+    TERMINATED = TrialStatus.TERMINATED.value
+    ERROR = TrialStatus.ERROR.value
+
+    def __init__(
+        self,
+        trainable_name: str,
+        config: dict[str, Any] | None = None,
+        trial_id: str | None = None,
+        local_dir: str | None = None,
+        experiment_tag: str = "",
+        resources: Resources | None = None,
+        stopping_criterion: Mapping[str, Any] | None = None,
+        checkpoint_freq: int = 0,
+        checkpoint_at_end: bool = False,
+        keep_checkpoints_num: int | None = None,
+        checkpoint_score_attr: str | None = None,
+        export_formats: list[str] | None = None,
+        restore_path: str | None = None,
+        trial_name_creator: Callable[[Trial], str] | None = None,
+        loggers: Sequence[Any] | None = None,
+        sync_to_driver_fn: Any = None,
+        max_failures: int = 0,
+        evaluated_params: dict[str, Any] | None = None,
+    ):
+        self.trainable_name = trainable_name
+        self.trial_id = trial_id or self.generate_id()
+        self.config = config or {}
+        self.local_dir = local_dir or keys.default_results_dir()
+        self.experiment_tag = experiment_tag
+        self.evaluated_params = evaluated_params or {}
+        self.resources = _resources(self.get_trainable_cls(), self.config, resources)
+        self.stopping_criterion = dict(stopping_criterion or {})
+        stopping.check(self.stopping_criterion)
+        self.checkpoint_freq = checkpoint_freq
+        self.checkpoint_at_end = checkpoint_at_end
+        self.keeper = CheckpointKeeper(
+            keep_checkpoints_num, checkpoint_score_attr or keys.TRAINING_ITERATION
+        )
+        self.export_formats = export_formats or []
+        self.loggers = loggers
+        self.sync_to_driver_fn = sync_to_driver_fn
+        self.max_failures = max_failures
+
+        self._status = TrialStatus.PENDING
+        self.checkpoint = Checkpoint(Checkpoint.DISK, restore_path)
+        self.logdir: str | None = None
+        self.last_result: dict[str, Any] = {}
+        self.last_update_time: float | None = None
+        self.num_failures = 0
+        self.error_file: str | None = None
+        self.runner: Any = None  # the executor's handle on the trial's process
+        self.result_logger: UnifiedLogger | None = None
+        self.custom_trial_name = trial_name_creator(self) if trial_name_creator else None
+
+    @staticmethod
+    def generate_id() -> str:
+        return uuid.uuid4().hex[:8]
+
+    @property
+    def status(self) -> str:
+        return self._status.value
+
+    @status.setter
+    def status(self, status: str) -> None:
+        new = TrialStatus(status)
+        if new is not self._status and new not in _MOVES[self._status]:
+            raise TuneError(f"{self} cannot become {new.value}: it is {self.status}.")
+        self._status = new
+
+    def is_finished(self) -> bool:
+        return self._status in _ENDS
+
+    def get_trainable_cls(self) -> type[Trainable]:
+        return get_trainable_cls(self.trainable_name)
+
+    def has_checkpoint(self) -> bool:
+        return self.checkpoint.value is not None
+
+    def clear_checkpoint(self) -> None:
+        """The trial begins anew the next time it starts."""
+        self.checkpoint = Checkpoint(Checkpoint.DISK)
+        self.keeper.rewind()
+
+    def should_stop(self, result: dict[str, Any]) -> bool:
+        """Whether the result is done or fulfils a criterion. Raises TuneError if one of the
+        criteria is missing from it.
+        """
+        return bool(result.get(keys.DONE)) or bool(
+            stopping.reached(self.stopping_criterion, result)
+        )
+
+    def should_checkpoint(self, result: dict[str, Any]) -> bool:
+        """Whether to save after this result: by frequency, at the end, or as the result says."""
+        if result.get(keys.DONE) and self.checkpoint_at_end:
+            return True
+        if result.get(keys.SHOULD_CHECKPOINT):
+            return True
+        frequency = self.checkpoint_freq
+        return frequency > 0 and result[keys.TRAINING_ITERATION] % frequency == 0
+
+    def may_retry(self) -> bool:
+        """Whether the failures noted so far leave another start."""
+        return self.max_failures < 0 or self.num_failures <= self.max_failures
+
+    def init_logger(self) -> None:
+        """Makes the trial's directory, unless it has one, and opens its loggers there."""
+        if self.logdir is None:
+            os.makedirs(self.local_dir, exist_ok=True)
+            longest = int(os.environ.get("MAX_LEN_IDENTIFIER") or 130)
+            prefix = f"{str(self)[:longest]}_{date_text()}"
+            self.logdir = tempfile.mkdtemp(prefix=prefix, dir=self.local_dir)
+            os.chmod(self.logdir, 0o755)  # mkdtemp makes it private
+        os.makedirs(self.logdir, exist_ok=True)
+        if self.result_logger is None:
+            self.result_logger = UnifiedLogger(
+                self.config, self.logdir, self.loggers, sync_function=self.sync_to_driver_fn
+            )
+
+    def update_config(self, config: dict[str, Any], experiment_tag: str) -> None:
+        self.config, self.experiment_tag = config, experiment_tag
+        if self.result_logger is not None:
+            self.result_logger.update_config(config)
+
+    def on_result(self, result: dict[str, Any]) -> None:
+        """Takes note of a result and logs it."""
+        self.last_result = result
+        self.last_update_time = time.time()
+        if self.result_logger is not None:
+            self.result_logger.on_result(result)
+
+    def close_logger(self) -> None:
+        if self.result_logger is not None:
+            self.result_logger.close()
+            self.result_logger = None
+
+    def write_error(self, text: str) -> None:
+        """Notes a failure and writes it to a file of its own in the trial's directory."""
+        self.num_failures += 1
+        if self.logdir is None:
+            return
+        stem = f"error_{date_text()}"
+        path, number = Path(self.logdir, f"{stem}.txt"), 1
+        while path.exists():
+            path, number = Path(self.logdir, f"{stem}_{number}.txt"), number + 1
+        path.write_text(text)
+        self.error_file = str(path)
+
+    def to_record(self) -> dict[str, Any]:
+        """What the experiment state keeps of the trial."""
+        record = {name: getattr(self, name) for name in _RECORDED}
+        record["last_result"] = {k: v for k, v in self.last_result.items() if k != "config"}
+        # A checkpoint in memory does not survive the driver: the newest on disk is what is left.
+        on_disk = self.checkpoint.storage == Checkpoint.DISK
+        record["checkpoint"] = self.checkpoint.value if on_disk else None
+        record["status"] = self.status
+        record["resources"] = resources_to_json(self.resources)
+        record["keep_checkpoints_num"] = self.keeper.number
+        record["checkpoint_score_attr"] = self.keeper.attribute
+        record["checkpoint_best_score"] = self.keeper.best
+        record["checkpoints_kept"] = list(self.keeper.kept)
+        return record
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Trial:
+        """The trial of a record; one that was running is pending."""
+        trial = cls.__new__(cls)
+        for name in _RECORDED:
+            setattr(trial, name, record[name])
+        trial.resources = json_to_resources(record["resources"]) or Resources(1, 0)
+        trial.checkpoint = Checkpoint(Checkpoint.DISK, record["checkpoint"])
+        trial.keeper = CheckpointKeeper(
+            record["keep_checkpoints_num"],
+            record["checkpoint_score_attr"],
+            record["checkpoint_best_score"],
+            list(record["checkpoints_kept"]),
+        )
+        status = TrialStatus(record["status"])
+        trial._status = status if status in _ENDS else TrialStatus.PENDING
+        trial.runner = trial.result_logger = None
+        return trial
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        """`<trainable>[_<env>][_<tag>]`, or the name that the user gave it."""
+        if self.custom_trial_name is not None:
+            return self.custom_trial_name
+        env = self.config.get("env")
+        name = env.__name__ if isinstance(env, type) else env
+        parts = [self.trainable_name, name, self.experiment_tag]
+        return "_".join(str(part) for part in parts if part not in (None, "")).replace("/", "_")
+
+
+def _resources(
+    trainable: type[Trainable], config: dict[str, Any], given: Resources | None
+) -> Resources:
+    own = trainable.default_resource_request(config)
+    if own and given:
+        raise ValueError(
+            f"{trainable.__name__} says itself what it needs ({own.summary_string()}): clear the "
+            "resources_per_trial option, and set its config instead. "
+            + trainable.resource_help(config)
+        )
+    return own or given or Resources(cpu=1, gpu=0)

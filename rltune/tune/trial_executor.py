@@ -1,0 +1,279 @@
+"""TrialExecutor: starts, steps, saves and stops trials somewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+from rltune.resources import Resources
+from rltune.tune import json_encoding
+from rltune.tune.checkpoints import Checkpoint
+from rltune.tune.error import TrialFailure
+from rltune.tune.host import StartOrder
+from rltune.tune.plain import plain
+from rltune.tune.trial import Trial
+
+log = logging.getLogger(__name__)
+
+
+class HostHandle(Protocol):
+    """An executor's grip on one TrialHost."""
+
+    def start(self, order: StartOrder, checkpoint: Any) -> None:
+        """Begins a trial; does not wait. A failure shows in the next call."""
+
+    def begin_train(self) -> None:
+        """Asks for one iteration; does not wait."""
+
+    def call(self, method: str, *args: Any) -> Any:
+        """A method of the host, waited for. Raises TrialFailure."""
+
+    def save_to_object(self) -> Any:
+        """Saves the trainable; returns what `start` and `restore` take as a checkpoint in memory.
+
+        Raises TrialFailure.
+        """
+
+    def close(self) -> None:
+        """Stops the trainable and gives back what it held; does not wait."""
+
+
+class TrialExecutor(ABC):
+    """The life of trials in terms of hosts; where a host lives is up to the subclasses.
+
+    One `train` is outstanding per running trial, from `start_trial` or `continue_training` until
+    `fetch_result`. Failures of a trial are TrialFailure, whatever its code raised.
+
+    Args:
+        queue_trials: start trials that do not fit yet, as long as there is some of each resource.
+        reuse_actors: give the host of a stopped trial to the next that starts from a checkpoint.
+    """
+
+    # Whether waiting for a result may be broken off at any moment without harm to a trial.
+    interruptible = True
+
+    def __init__(self, queue_trials: bool = False, reuse_actors: bool = False):
+        self._queue_trials = queue_trials
+        self._reuse_actors = reuse_actors
+        self._running: dict[str, Trial] = {}
+        self._records: dict[str, str] = {}
+        self._kept: tuple[str, HostHandle] | None = None
+        self.changes = 0  # how often a trial has changed its state
+
+    # Where trials run.
+
+    @abstractmethod
+    def has_resources(self, resources: Resources) -> bool:
+        """Whether a trial that needs this can start now."""
+
+    @abstractmethod
+    def resource_string(self) -> str:
+        """What there is: `4 CPUs, 0 GPUs`."""
+
+    @abstractmethod
+    def debug_string(self) -> str:
+        """The resource line of the status block."""
+
+    @abstractmethod
+    def get_next_available_trial(self) -> Trial:
+        """Waits for a running trial that has a result."""
+
+    @abstractmethod
+    def fetch_result(self, trial: Trial) -> dict[str, Any]:
+        """The result of the outstanding iteration. Raises TrialFailure."""
+
+    @abstractmethod
+    def settle(self, trial: Trial, timeout: float) -> dict[str, Any] | None:
+        """What the iteration under way gives within `timeout` seconds; None if none is under way.
+
+        Raises TrialFailure, also when the time is over.
+        """
+
+    @abstractmethod
+    def open_host(self, trial: Trial) -> HostHandle:
+        """A new host with what the trial needs."""
+
+    def on_step_begin(self) -> None:  # noqa: B027
+        """Called before each step of the runner."""
+
+    def on_step_end(self) -> None:  # noqa: B027
+        """Called after each step of the runner."""
+
+    def cleanup(self) -> None:
+        """Ends every host that is left. The executor can be used again."""
+        for trial in self.get_running_trials():
+            self._release(trial, keep=False)
+        self._drop_kept()
+
+    # The life of a trial.
+
+    def start_trial(self, trial: Trial, checkpoint: Checkpoint | None = None) -> None:
+        """Starts a trial, from `checkpoint` or its own if it has one. Does not wait: a failing
+        constructor or restore comes out of `fetch_result`.
+        """
+        checkpoint = checkpoint or trial.checkpoint
+        trial.init_logger()
+        assert trial.logdir is not None
+        restores = checkpoint.value is not None
+        handle = self._take_kept(trial) if restores else None
+        if not restores:
+            self._drop_kept()
+        trial.runner = handle or self.open_host(trial)
+        self.set_status(trial, Trial.RUNNING)
+        self._running[trial.trial_id] = trial
+        order = StartOrder(
+            trial.trainable_name,
+            trial.config,
+            trial.logdir,
+            checkpoint.storage if restores else None,
+        )
+        trial.runner.start(order, checkpoint.value)
+        trial.runner.begin_train()
+
+    def continue_training(self, trial: Trial) -> None:
+        """Asks a running trial for its next iteration."""
+        trial.runner.begin_train()
+
+    def stop_trial(self, trial: Trial, error: bool = False, error_msg: str | None = None) -> None:
+        """Ends a trial: its state is ERROR or TERMINATED. `error_msg` is written to a file."""
+        if error_msg is not None:
+            trial.write_error(error_msg)
+        self._release(trial, keep=not error)
+        trial.close_logger()
+        self.set_status(trial, Trial.ERROR if error else Trial.TERMINATED)
+
+    def pause_trial(self, trial: Trial) -> None:
+        """Saves a trial in memory and frees what it held. Raises TrialFailure."""
+        self.save(trial, Checkpoint.MEMORY)
+        self._release(trial, keep=True)
+        self.set_status(trial, Trial.PAUSED)
+
+    def unpause_trial(self, trial: Trial) -> None:
+        """A paused trial waits for its start again."""
+        self.set_status(trial, Trial.PENDING)
+
+    def resume_trial(self, trial: Trial) -> None:
+        """Starts a paused trial from where it was."""
+        assert trial.status == Trial.PAUSED, trial.status
+        self.start_trial(trial)
+
+    def requeue_trial(self, trial: Trial) -> None:
+        """Ends the host of a running trial; the trial waits for another start."""
+        self._release(trial, keep=False)
+        self.set_status(trial, Trial.PENDING)
+
+    def reset_trial(
+        self, trial: Trial, new_config: dict[str, Any], new_experiment_tag: str
+    ) -> bool:
+        """Gives a running trial another config and tag; False if its trainable cannot do that in
+        place.
+        """
+        trial.update_config(new_config, new_experiment_tag)
+        return bool(trial.runner.call("reset_config", new_config))
+
+    def save(
+        self, trial: Trial, storage: str = Checkpoint.DISK, result: dict[str, Any] | None = None
+    ) -> Any:
+        """Saves a running trial; returns the checkpoint's path, or the object in memory.
+
+        Checkpoints that are not to be kept any longer are removed. Raises TrialFailure.
+        """
+        if storage == Checkpoint.MEMORY:
+            value = trial.runner.save_to_object()
+            trial.checkpoint = Checkpoint(storage, value, trial.last_result)
+            return value
+        path = trial.runner.call("call", "save")
+        trial.checkpoint = Checkpoint(storage, path, trial.last_result)
+        for dropped in trial.keeper.add(path, result or trial.last_result):
+            self._delete(trial, dropped)
+        self.try_checkpoint_metadata(trial)
+        return path
+
+    def restore(self, trial: Trial, checkpoint: Checkpoint | None = None) -> bool:
+        """Restores a running trial in place; whether there was a checkpoint. Raises
+        TrialFailure.
+        """
+        checkpoint = checkpoint or trial.checkpoint
+        if checkpoint.value is None:
+            return False
+        trial.runner.call("restore", checkpoint.storage, checkpoint.value)
+        return True
+
+    def export_trial_if_needed(self, trial: Trial) -> dict[str, str]:
+        """Exports what the trial's `export_formats` name; returns format -> path."""
+        if not trial.export_formats:
+            return {}
+        exported = trial.runner.call("call", "export_model", trial.export_formats)
+        return dict(exported)
+
+    def get_running_trials(self) -> list[Trial]:
+        return list(self._running.values())
+
+    def set_status(self, trial: Trial, status: str) -> None:
+        """Moves a trial to another state and refreshes its record."""
+        trial.status = status
+        self.changes += 1
+        self.try_checkpoint_metadata(trial)
+
+    # Records for the experiment state.
+
+    def try_checkpoint_metadata(self, trial: Trial) -> None:
+        """Refreshes the record of a trial. While its newest checkpoint is in memory the record
+        stays at the last one on disk, unless the trial has ended.
+        """
+        if trial.checkpoint.storage == Checkpoint.MEMORY and not trial.is_finished():
+            return
+        record = trial.to_record()
+        try:
+            text = json_encoding.dumps(record, indent=2)
+        except Exception as error:  # whatever pickling the user's objects raises
+            log.warning("The config of %s cannot be resumed from: %s", trial, error)
+            text = json_encoding.dumps({**record, "config": plain(trial.config)}, indent=2)
+        self._records[trial.trial_id] = text
+
+    def get_checkpoints(self) -> dict[str, str]:
+        """The record of each trial as JSON, by trial id."""
+        return dict(self._records)
+
+    # Hosts.
+
+    def _delete(self, trial: Trial, path: str) -> None:
+        if not os.path.dirname(path):
+            return
+        try:
+            trial.runner.call("call", "delete_checkpoint", path)
+        except TrialFailure as failure:
+            log.warning("%s: the checkpoint %s was not removed: %s", trial, path, failure.summary)
+
+    def _release(self, trial: Trial, keep: bool) -> None:
+        """Takes the host from a trial, for the next one or for good."""
+        self._running.pop(trial.trial_id, None)
+        handle, trial.runner = trial.runner, None
+        if handle is None:
+            return
+        if keep and self._reuse_actors:
+            self._drop_kept()
+            self._kept = (_shape(trial), handle)
+        else:
+            handle.close()
+
+    def _take_kept(self, trial: Trial) -> HostHandle | None:
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return None
+        if kept[0] == _shape(trial):
+            return kept[1]
+        kept[1].close()
+        return None
+
+    def _drop_kept(self) -> None:
+        if self._kept is not None:
+            self._kept[1].close()
+            self._kept = None
+
+
+def _shape(trial: Trial) -> str:
+    """Hosts can change hands between trials of the same shape."""
+    return f"{trial.trainable_name} {trial.resources}"

@@ -1,0 +1,375 @@
+"""TrialRunner: the event loop. Ask, start, wait for the next result, decide, carry out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from rltune import result as keys
+from rltune.resources import Resources
+from rltune.tune.checkpoints import Checkpoint, newest_complete
+from rltune.tune.console import Console
+from rltune.tune.error import FailureKind, TrialFailure, TuneError
+from rltune.tune.experiment_state import ExperimentState
+from rltune.tune.interrupt import InterruptGuard
+from rltune.tune.schedulers import FIFOScheduler, TrialScheduler
+from rltune.tune.suggest import SearchAlgorithm
+from rltune.tune.syncer import CloudSyncer
+from rltune.tune.trial import Trial
+from rltune.tune.trial_executor import TrialExecutor
+
+SEARCH_POLL_S = 1.0
+SEARCH_PATIENCE_S = 600.0
+# A full cluster is asked again after this time even if no trial has changed: it may have grown.
+CLUSTER_POLL_S = 1.0
+INTERRUPT_PATIENCE_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class TrialRunner:
+    """Runs the trials of a search algorithm on an executor, as a scheduler decides.
+
+    Args:
+        search_alg: where trials come from.
+        scheduler: which of them run, and for how long. Default: FIFO.
+        local_checkpoint_dir: the experiment's directory, for its state; None keeps none.
+        syncer: copies that directory elsewhere.
+        checkpoint_period: seconds between writes of the state; 0 writes it in every step.
+        trial_executor: where trials run.
+        verbose: 0 prints nothing, 1 status blocks, 2 results too.
+        guard: knows whether the user wants to stop.
+    """
+
+    def __init__(
+        self,
+        search_alg: SearchAlgorithm,
+        scheduler: TrialScheduler | None = None,
+        *,
+        trial_executor: TrialExecutor,
+        local_checkpoint_dir: str | None = None,
+        syncer: CloudSyncer | None = None,
+        checkpoint_period: float = 10.0,
+        verbose: int = 0,
+        guard: InterruptGuard | None = None,
+    ):
+        self.search_alg = search_alg
+        self.scheduler_alg = scheduler or FIFOScheduler()
+        self.trial_executor = trial_executor
+        self.syncer = syncer
+        self._console = Console(verbose)
+        self._guard = guard or InterruptGuard()
+        self._trials: list[Trial] = []
+        self._by_id: dict[str, Trial] = {}
+        self._unfinished: dict[str, Trial] = {}
+        self._second_start: set[str] = set()
+        self._stop_requests: set[str] = set()
+        self._full: tuple[int, float] | None = None
+        self._total_time = 0.0
+        self._time_limit = float(os.environ.get("TRIALRUNNER_WALLTIME_LIMIT") or "inf")
+        self.state = (
+            ExperimentState(local_checkpoint_dir, checkpoint_period)
+            if local_checkpoint_dir
+            else None
+        )
+
+    # What schedulers and users ask.
+
+    def get_trials(self) -> list[Trial]:
+        """All trials, in order of creation."""
+        return self._trials
+
+    def get_trial(self, trial_id: str) -> Trial | None:
+        return self._by_id.get(trial_id)
+
+    def has_resources(self, resources: Resources) -> bool:
+        """Whether a trial that needs this can start now."""
+        return self.trial_executor.has_resources(resources)
+
+    def first_that_fits(self, status: str) -> Trial | None:
+        """The first trial in this state that can start now."""
+        unfit: Resources | None = None
+        for trial in self._unfinished.values():
+            if trial.status != status or trial.resources == unfit:
+                continue
+            if self.has_resources(trial.resources):
+                return trial
+            unfit = trial.resources
+        return None
+
+    def add_trial(self, trial: Trial) -> None:
+        """Puts a trial at the end of the queue."""
+        self._trials.append(trial)
+        self._by_id[trial.trial_id] = trial
+        if not trial.is_finished():
+            self._unfinished[trial.trial_id] = trial
+            self.scheduler_alg.on_trial_add(self, trial)
+        self.trial_executor.try_checkpoint_metadata(trial)
+
+    def stop_trial(self, trial: Trial) -> None:
+        """Ends a trial: a running one with its next result, any other at once."""
+        if trial.is_finished():
+            return
+        if trial.status == Trial.RUNNING:
+            self._stop_requests.add(trial.trial_id)
+            return
+        self.scheduler_alg.on_trial_remove(self, trial)
+        self.search_alg.on_trial_complete(trial.trial_id, early_terminated=True)
+        self._end(trial)
+
+    def is_finished(self) -> bool:
+        """Whether every trial has ended and no more will come, or the time is used up."""
+        if self._total_time > self._time_limit:
+            log.warning("The time limit of %s s is reached.", self._time_limit)
+            return True
+        return not self._unfinished and self.search_alg.is_finished()
+
+    def step(self) -> None:
+        """Starts what can start and processes one event. Raises TuneError if there is nothing to
+        do, or nothing that can be done.
+        """
+        if self.is_finished():
+            raise TuneError("step() was called, but all trials have ended.")
+        self._guard.check()
+        self.trial_executor.on_step_begin()
+        self._take_new_trials()
+        if not self._trials:
+            return
+        self._print_status()
+        self.checkpoint()
+        self._start_trials()
+        if self.trial_executor.get_running_trials():
+            self._process_next_event()
+        elif self._unfinished:
+            self._explain_standstill()
+        self.trial_executor.on_step_end()
+
+    def run(self) -> None:
+        """Steps to the end. The state is written whatever happens; an interrupt first saves what
+        can be saved.
+        """
+        try:
+            while not self.is_finished():
+                self.step()
+            for trial in self.trial_executor.get_running_trials():
+                self._end(trial)  # the time is used up
+        except KeyboardInterrupt:
+            self._save_running_trials()
+            raise
+        finally:
+            for trial in self._trials:
+                trial.close_logger()
+            if self._trials:
+                self.checkpoint(force=True)
+            self.trial_executor.cleanup()
+            if self._trials:
+                self._print_status(last=True)
+
+    # The experiment's state.
+
+    def checkpoint(self, force: bool = False) -> None:
+        """Writes the state if it is time; `force`: at once, and waits until it is uploaded."""
+        if self.state is None or not (force or self.state.is_due()):
+            return
+        records = self.trial_executor.get_checkpoints()
+        self.state.write(
+            [records[trial.trial_id] for trial in self._trials if trial.trial_id in records],
+            {"total_time": self._total_time},
+        )
+        if self.syncer is not None and not force:
+            self.syncer.sync_up_if_needed()
+        elif self.syncer is not None:
+            self.syncer.sync_up()
+            self.syncer.wait()
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Takes over the trials of a state: finished ones stay as they are, the others wait, the
+        most recently updated first, and go on from their newest complete checkpoint.
+        """
+        self._total_time = float(state["runner_data"].get("total_time", 0))
+        trials = [Trial.from_record(record) for record in state["checkpoints"]]
+        for trial in trials:
+            if not trial.is_finished():
+                saved = newest_complete(trial.logdir) or trial.checkpoint.value
+                trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, trial.last_result)
+        for trial in trials:
+            self.add_trial(trial)
+        waiting = sorted(self._unfinished.values(), key=lambda t: -(t.last_update_time or 0))
+        self._unfinished = {trial.trial_id: trial for trial in waiting}
+
+    # One step.
+
+    def _take_new_trials(self) -> None:
+        """Asks the search algorithm. If there is nothing else to do, waits for its answer."""
+        deadline = time.monotonic() + SEARCH_PATIENCE_S
+        while not self.search_alg.is_finished():
+            trials = self.search_alg.next_trials()
+            for trial in trials:
+                self.add_trial(trial)
+            if trials or self._unfinished or time.monotonic() > deadline:
+                return
+            time.sleep(SEARCH_POLL_S)
+
+    def _start_trials(self) -> None:
+        now = time.monotonic()
+        if self._full and self._full[0] == self.trial_executor.changes and now < self._full[1]:
+            return
+        while (trial := self.scheduler_alg.choose_trial_to_run(self)) is not None:
+            self._start(trial)
+        self._full = (self.trial_executor.changes, now + CLUSTER_POLL_S)
+
+    def _start(self, trial: Trial) -> None:
+        try:
+            self.trial_executor.start_trial(trial)
+        except TrialFailure as failure:
+            self._on_failure(trial, failure)
+
+    def _process_next_event(self) -> None:
+        with self._guard.breakable(self.trial_executor.interruptible):
+            trial = self.trial_executor.get_next_available_trial()
+        try:
+            result = self.trial_executor.fetch_result(trial)
+            self._second_start.discard(trial.trial_id)
+            self._carry_out(trial, self._take_note(trial, result))
+        except TrialFailure as failure:
+            self._on_failure(trial, failure)
+
+    def _take_note(self, trial: Trial, result: dict[str, Any]) -> str:
+        """Decides what becomes of the trial, then logs the result, then saves."""
+        duplicate = keys.RESULT_DUPLICATE in result
+        if duplicate:
+            result = {**trial.last_result, keys.DONE: True}
+        result[keys.TRIAL_ID] = trial.trial_id
+        decision = self._decide(trial, result)
+        result[keys.DONE] = decision == TrialScheduler.STOP
+        if not duplicate:
+            self._total_time += result[keys.TIME_THIS_ITER_S]
+            trial.on_result(result)
+            self._console.result(trial, result, last=result[keys.DONE])
+        self._save_if_needed(trial, result)
+        return decision
+
+    def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
+        try:
+            complete = trial.should_stop(result)
+        except TuneError as error:
+            raise TrialFailure.of(error, FailureKind.RUN, retry=False) from error
+        if complete:
+            result[keys.DONE] = True
+            self.scheduler_alg.on_trial_complete(self, trial, result)
+            self.search_alg.on_trial_complete(trial.trial_id, result=result)
+            return TrialScheduler.STOP
+        if trial.trial_id in self._stop_requests:
+            self._stop_requests.discard(trial.trial_id)
+            self.scheduler_alg.on_trial_remove(self, trial)
+            self.search_alg.on_trial_complete(trial.trial_id, early_terminated=True)
+            return TrialScheduler.STOP
+        decision = self.scheduler_alg.on_trial_result(self, trial, result)
+        self.search_alg.on_trial_result(trial.trial_id, result)
+        if decision == TrialScheduler.STOP:
+            self.search_alg.on_trial_complete(trial.trial_id, early_terminated=True)
+        return decision
+
+    def _save_if_needed(self, trial: Trial, result: dict[str, Any]) -> None:
+        if not trial.should_checkpoint(result):
+            return
+        try:
+            wanted = trial.keeper.wants(result)
+        except (KeyError, ValueError) as error:
+            log.warning("%s: no checkpoint, since it has no score: %s.", trial, error)
+            return
+        if wanted:
+            self.trial_executor.save(trial, Checkpoint.DISK, result)
+
+    def _carry_out(self, trial: Trial, decision: str) -> None:
+        if decision == TrialScheduler.CONTINUE:
+            self.trial_executor.continue_training(trial)
+        elif decision == TrialScheduler.PAUSE:
+            self.trial_executor.pause_trial(trial)
+        elif decision == TrialScheduler.STOP:
+            self.trial_executor.export_trial_if_needed(trial)
+            self._end(trial)
+        else:
+            raise ValueError(f"{self.scheduler_alg!r} decided {decision!r}, which is no decision.")
+
+    # Ends and failures.
+
+    def _end(self, trial: Trial, failure: TrialFailure | None = None) -> None:
+        """The trial's last state. `failure` was noted before."""
+        self.trial_executor.stop_trial(trial, error=failure is not None)
+        self._unfinished.pop(trial.trial_id, None)
+        self._stop_requests.discard(trial.trial_id)
+
+    def _on_failure(self, trial: Trial, failure: TrialFailure) -> None:
+        """Notes a failure; tries again if the trial has another start, else it is in error."""
+        trial.write_error(str(failure))
+        log.warning("%s failed (%s), see %s", trial, failure.summary, trial.error_file)
+        if failure.kind is FailureKind.START:
+            retry = failure.retry and trial.trial_id not in self._second_start
+            self._second_start.add(trial.trial_id)
+            if retry and trial.has_checkpoint():
+                log.warning(
+                    "%s starts anew, without the checkpoint %s, which could not be restored.",
+                    trial,
+                    trial.checkpoint.value,
+                )
+            trial.clear_checkpoint()
+        else:
+            retry = failure.retry and trial.may_retry()
+        if retry and trial.trial_id not in self._stop_requests:
+            self._restart(trial)
+            return
+        self.scheduler_alg.on_trial_error(self, trial)
+        self.search_alg.on_trial_complete(trial.trial_id, error=True)
+        self._end(trial, failure)
+
+    def _restart(self, trial: Trial) -> None:
+        """At once if there is still room, else at the end of the queue."""
+        self.trial_executor.requeue_trial(trial)
+        if self.has_resources(trial.resources):
+            self._start(trial)
+            return
+        self._unfinished[trial.trial_id] = self._unfinished.pop(trial.trial_id)
+        self.scheduler_alg.on_trial_error(self, trial)
+        self.scheduler_alg.on_trial_add(self, trial)
+
+    def _explain_standstill(self) -> None:
+        """Raises TuneError: nothing runs and nothing can start."""
+        for trial in self._unfinished.values():
+            if trial.status == Trial.PENDING and not self.has_resources(trial.resources):
+                helping = trial.get_trainable_cls().resource_help(trial.config)
+                raise TuneError(
+                    f"Insufficient resources for {trial}: it needs "
+                    f"{trial.resources.summary_string()}, the cluster has "
+                    f"{self.trial_executor.resource_string()}. Lower what it needs, or pass "
+                    f"queue_trials=True to wait until the cluster has grown. {helping}".rstrip()
+                )
+        if any(trial.status == Trial.PAUSED for trial in self._unfinished.values()):
+            raise TuneError(
+                "There are paused trials, but none of them can go on: "
+                f"{self.scheduler_alg.debug_string()}"
+            )
+
+    # The end of the run.
+
+    def _save_running_trials(self) -> None:
+        """What an interrupt leaves: a checkpoint of each running trial that can be saved."""
+        deadline = time.monotonic() + INTERRUPT_PATIENCE_S
+        for trial in self.trial_executor.get_running_trials():
+            patience = max(0.0, deadline - time.monotonic())
+            try:
+                result = self.trial_executor.settle(trial, patience)
+                decision = TrialScheduler.CONTINUE
+                if result is not None:
+                    decision = self._take_note(trial, result)
+                if decision == TrialScheduler.STOP:
+                    self._carry_out(trial, decision)
+                else:
+                    self.trial_executor.save(trial, Checkpoint.DISK)
+            except TrialFailure as failure:
+                log.warning("%s could not be saved: %s", trial, failure.summary)
+
+    def _print_status(self, last: bool = False) -> None:
+        self._console.status(self._trials, self.scheduler_alg, self.trial_executor, last)
