@@ -87,11 +87,11 @@ def check_experiment(name: str, spec: Mapping[str, Any]) -> tuple[Experiment, li
         try:
             trials.append(create_trial({**experiment.spec, **point}, experiment.checkpoint_dir, ""))
         except ConfigError as error:
-            problems.update(dict.fromkeys(error.problems))
+            problems.update(dict.fromkeys(f"{name}: {problem}" for problem in error.problems))
         except ValueError as error:
             raise ConfigError([f"{name}: {error}"]) from error
     if problems:
-        raise ConfigError(list(problems), name)
+        raise ConfigError(list(problems), "The experiment")
     return experiment, trials
 
 

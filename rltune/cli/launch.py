@@ -11,11 +11,15 @@ from typing import Any
 
 import click
 
-from rltune.cli.checks import is_algorithm, trainable
+from rltune import tune
+from rltune.cli.checks import MISTAKES, is_algorithm, trainable
 from rltune.cli.experiments import show
-from rltune.cli.outcome import FAILED, SUCCESS
+from rltune.cli.outcome import FAILED, SUCCESS, bad_input
 from rltune.cli.plan import Plan
+from rltune.tune.local_trial_executor import LocalTrialExecutor
+from rltune.tune.ray_trial_executor import RayTrialExecutor
 from rltune.tune.trial import Trial
+from rltune.tune.trial_executor import TrialExecutor
 
 TRACEBACK_LINES = 12
 
@@ -27,6 +31,9 @@ def show_banner(plan: Plan, notes: Iterable[str]) -> None:
         click.echo(f"{experiment.name}: {what}")
         if not experiment.spec["stop"]:
             click.echo(f"{experiment.name}: no --stop given, runs until it is interrupted")
+    if any(plan.resume.values()) and not all(plan.resume.values()):
+        anew = [name for name, resume in plan.resume.items() if not resume]
+        click.echo(f"nothing to resume, begin now: {', '.join(anew)}")
     click.echo(f"executor: {plan.executor} ({plan.reason})")
     for note in notes:
         click.echo(note)
@@ -46,28 +53,33 @@ def _describe(spec: dict[str, Any]) -> str:
 
 def run(plan: Plan) -> int:
     """Runs the experiments one after another; returns the exit code."""
-    from rltune import tune
-    from rltune.tune.ray_trial_executor import init_ray
-
-    if plan.executor == "ray":
-        init_ray(**plan.cluster)
+    executor = _make_executor(plan)
     trials: list[Trial] = []
     for experiment in plan.experiments:
-        trials += tune.run(
-            experiment,
-            scheduler=plan.scheduler(),
-            verbose=plan.verbose,
-            resume=plan.resume,
-            queue_trials=plan.queue_trials,
-            trial_executor=plan.executor,
-            raise_on_failed_trial=False,
-            return_trials=True,
-            resume_command=resume_command(sys.argv),
-        )
+        with bad_input(*MISTAKES):
+            trials += tune.run(
+                experiment,
+                scheduler=plan.scheduler(),
+                verbose=plan.verbose,
+                resume=plan.resume[experiment.name],
+                trial_executor=executor,
+                raise_on_failed_trial=False,
+                return_trials=True,
+                resume_command=resume_command(sys.argv),
+            )
     failed = [trial for trial in trials if trial.status != Trial.TERMINATED]
     for trial in failed:
         _report_failure(trial)
     return FAILED if failed else SUCCESS
+
+
+def _make_executor(plan: Plan) -> TrialExecutor:
+    """One executor for all experiments."""
+    if plan.executor == "local":
+        return LocalTrialExecutor()
+    if plan.ray_address is not None:
+        os.environ["RAY_ADDRESS"] = plan.ray_address  # what Ray itself joins by
+    return RayTrialExecutor(plan.queue_trials, **plan.cluster)
 
 
 def resume_command(argv: list[str]) -> str:

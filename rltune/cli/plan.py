@@ -10,17 +10,19 @@ from rltune.cli.checks import check_experiment
 from rltune.cli.experiments import flag_name
 from rltune.cli.schedulers import make_scheduler
 from rltune.config import ConfigError
+from rltune.tune import experiment_state
 from rltune.tune.experiment import Experiment
 from rltune.tune.trial import Trial
 
-CLUSTER_FLAGS = (
-    "ray_num_cpus",
-    "ray_num_gpus",
-    "ray_num_nodes",
-    "ray_memory",
-    "ray_object_store_memory",
-)
+CLUSTER_FLAGS = ("ray_num_cpus", "ray_num_gpus")
 """Flags that describe a new local cluster."""
+
+BY_HAND = {
+    "ray_memory": "`ray start --head --memory=BYTES`",
+    "ray_object_store_memory": "`ray start --head --object-store-memory=BYTES`",
+    "ray_num_nodes": "`ray start --head`, and `ray start --address=...` for each further node",
+}
+"""Flags that ask for a cluster of a kind that is started by hand, and how that is done."""
 
 RAY_FLAGS = ("ray_address", *CLUSTER_FLAGS, "queue_trials", "no_ray_ui")
 """Flags that mean something only where trials run on Ray."""
@@ -35,12 +37,14 @@ class Plan:
     """`local` or `ray`."""
     reason: str
     """Why that executor, as the banner says it."""
-    cluster: dict[str, Any]
-    """Arguments of `init_ray`."""
+    ray_address: str | None
+    cluster: dict[str, int]
+    """`num_cpus` and `num_gpus` of a new local cluster, where they were given."""
     queue_trials: bool
     scheduler: Callable[[], Any]
     """Makes the scheduler of an experiment; None leaves it to the runner."""
-    resume: str | bool
+    resume: dict[str, str | bool]
+    """By experiment: what `tune.run` takes as `resume`."""
     verbose: int
 
 
@@ -58,16 +62,15 @@ def make_plan(specs: Mapping[str, Mapping[str, Any]], flags: Mapping[str, Any]) 
         given, experiments, [trial for _, trials in checked for trial in trials]
     )
     cluster = {key.removeprefix("ray_"): given[key] for key in CLUSTER_FLAGS if key in given}
-    if "ray_address" in given:
-        cluster["address"] = given["ray_address"]
     return Plan(
         experiments=experiments,
         executor=executor,
         reason=reason,
+        ray_address=given.get("ray_address"),
         cluster=cluster,
         queue_trials="queue_trials" in given,
         scheduler=scheduler,
-        resume=given.get("resume", False),
+        resume=_resume(given.get("resume", False), experiments),
         verbose=1 + given.get("verbosity", 0),
     )
 
@@ -77,6 +80,10 @@ def _check_ray_flags(given: Mapping[str, Any]) -> None:
         raise ConfigError(
             ["--ray-redis-max-memory: Ray has no Redis of its own any more; leave it out"]
         )
+    for key, how in BY_HAND.items():
+        if key in given:
+            how = f"start such a cluster with {how} and join it with --ray-address auto"
+            raise ConfigError([f"{flag_name(key)}: {how}"])
     ray_flags = [flag_name(key) for key in RAY_FLAGS if key in given]
     cluster_flags = [flag_name(key) for key in CLUSTER_FLAGS if key in given]
     if "ray_address" in given and cluster_flags:
@@ -106,6 +113,24 @@ def _executor(
     if points[0].resources.has_extra():
         return "ray", "rollout actors"
     return "local", "one trial without rollout actors"
+
+
+def _resume(resume: str | bool, experiments: list[Experiment]) -> dict[str, str | bool]:
+    """How each experiment starts: where one has begun, those that have not yet begin now.
+
+    Raises ConfigError where there is nothing to resume from.
+    """
+    if resume == "REMOTE":
+        for experiment in experiments:
+            if experiment.remote_checkpoint_dir is None:
+                raise ConfigError([f"{experiment.name}: --resume REMOTE needs --upload-dir"])
+    if resume != "LOCAL":
+        return {experiment.name: resume for experiment in experiments}
+    begun = [e.name for e in experiments if experiment_state.newest(e.checkpoint_dir) is not None]
+    if not begun:
+        places = ", ".join(experiment.checkpoint_dir for experiment in experiments)
+        raise ConfigError([f"--resume: no experiment has begun in {places}"])
+    return {experiment.name: experiment.name in begun for experiment in experiments}
 
 
 def _scheduler(given: Mapping[str, Any]) -> Callable[[], Any]:
