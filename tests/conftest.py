@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def results_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is written outside the test's own directory."""
+    path = tmp_path / "results"
+    monkeypatch.setenv("TUNE_RESULT_DIR", str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """The one local Ray of a test session: 4 CPUs, 2 GPUs and 3 `hi`, whatever the machine has."""
+    import os
+
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    import ray
+
+    ray.init(num_cpus=4, num_gpus=2, resources={"hi": 3}, include_dashboard=False)
+    yield
+    ray.shutdown()
