@@ -113,20 +113,15 @@ class OffPolicyAlgorithm(Algorithm):
         return updates
 
     def _target_tau(self, updates: int) -> np.ndarray:
-        """Per gradient step, how far the target follows: 1 after each step at which a target update is due.
+        """Per gradient step, how far the target follows: 1 after the last one, when an update of the target is due.
 
-        The steps of one call are spread evenly over the env steps since the last call, so that a call that covers many
-        env steps updates the target as often as many small calls would.
+        It never moves within a call: its frequency counts env steps, and there are none between those gradient steps.
         """
-        cfg = self.cfg
         tau = np.zeros(updates)
-        elapsed = self.num_steps_sampled - self._last_target_update
-        due = elapsed // max(cfg.target_network_update_freq, 1)
-        if due:
-            times = min(due, updates)
-            tau[np.ceil(np.arange(1, times + 1) * updates / times).astype(int) - 1] = 1.0
-            self._last_target_update += due * max(cfg.target_network_update_freq, 1)
-            self.num_target_updates += times
+        if self.num_steps_sampled - self._last_target_update >= self.cfg.target_network_update_freq:
+            tau[-1] = 1.0
+            self._last_target_update = self.num_steps_sampled
+            self.num_target_updates += 1
         return tau
 
     def _beta(self) -> float:
