@@ -137,6 +137,8 @@ def run(
             max_failures=max_failures,
             restore=restore,
         )
+    if with_server:
+        raise TuneError("with_server=True is not supported: there is no server in this version.")
     guard = InterruptGuard()
     syncer = get_cloud_syncer(
         experiment.checkpoint_dir, experiment.remote_checkpoint_dir, sync_function, sync_to_cloud

@@ -25,15 +25,17 @@ class Console:
         self._verbose = int(verbose)
         self._clock = clock
         self._last_status: float | None = None
-        self._last_result: dict[str, float] = {}
+        self._last_result: dict[str, tuple[float, Any]] = {}
 
     def status(
         self, trials: Sequence[Trial], scheduler: Any, executor: Any, last: bool = False
     ) -> None:
         """The status block, if it is time. The first and the last one show every trial."""
         now = self._clock()
-        everything = last or self._last_status is None
-        if self._verbose < STATUS or not everything and now - self._last_status < PERIOD_S:
+        before = self._last_status
+        everything = last or before is None
+        soon = before is not None and now - before < PERIOD_S
+        if self._verbose < STATUS or soon and not last:
             return
         self._last_status = now
         text = status_block(
@@ -45,10 +47,10 @@ class Console:
         print(text, flush=True)
 
     def result(self, trial: Trial, result: dict[str, Any], last: bool) -> None:
-        """A result, if it is time; a trial's last one always."""
+        """A result, if it is time; a trial's last one always, but none twice."""
         now = self._clock()
-        shown = self._last_result.get(trial.trial_id, -PERIOD_S)
-        if self._verbose < RESULTS or not last and now - shown < PERIOD_S:
+        before, shown = self._last_result.get(trial.trial_id, (-float("inf"), None))
+        if self._verbose < RESULTS or result is shown or not last and now - before < PERIOD_S:
             return
-        self._last_result[trial.trial_id] = now
+        self._last_result[trial.trial_id] = (now, result)
         print(result_block(trial, result) + "\n", flush=True)

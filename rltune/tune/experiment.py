@@ -55,7 +55,9 @@ class Experiment:
         if keep_checkpoints_num is not None and keep_checkpoints_num < 1:
             raise TuneError("keep_checkpoints_num must be at least 1; None keeps all.")
         run = registered_name(run)
-        self.name = name or str(run)
+        if name is None and not isinstance(run, str):
+            raise TuneError("An experiment whose `run` is a grid needs a name.")
+        self.name = name or run
         self.local_dir = os.path.abspath(os.path.expanduser(local_dir or default_results_dir()))
         self.remote_checkpoint_dir = os.path.join(upload_dir, self.name) if upload_dir else None
         self.spec: dict[str, Any] = {

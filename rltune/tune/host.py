@@ -52,7 +52,8 @@ class TrialHost:
             FailureKind.START, self._start, order, checkpoint, snapshot
         )
 
-    def train(self) -> dict[str, Any] | TrialFailure:
+    def train(self) -> Any:
+        """One iteration: its result, or the TrialFailure that it raised."""
         return self.call("train")
 
     def call(self, method: str, *args: Any) -> Any:
@@ -66,14 +67,14 @@ class TrialHost:
             return self._start_failure
         return self._guard(FailureKind.RUN, self._restore, storage, checkpoint)
 
-    def reset_config(self, config: dict[str, Any]) -> bool | TrialFailure:
+    def reset_config(self, config: dict[str, Any]) -> Any:
         """Whether the trainable took on another config in place."""
         if self._start_failure is not None:
             return self._start_failure
         return self._guard(FailureKind.RUN, self._reset, config)
 
-    def stop(self) -> TrialFailure | None:
-        """Stops the trainable, if there is one."""
+    def stop(self) -> Any:
+        """Stops the trainable, if there is one; the TrialFailure that it raised, or None."""
         trainable, self._trainable = self._trainable, None
         return self._guard(FailureKind.RUN, trainable.stop) if trainable is not None else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from rltune.tune.error import TrialFailure
 from rltune.tune.host import StartOrder, TrialHost
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import HostHandle, TrialExecutor
+
+log = logging.getLogger(__name__)
 
 
 class LocalTrialExecutor(TrialExecutor):
@@ -77,7 +80,9 @@ class _LocalHandle:
 
     def close(self) -> None:
         with self._inside():
-            self._host.stop()
+            failure = self._host.stop()
+        if failure is not None:
+            log.warning("Stopping a trial failed: %s", failure)
         os.environ.clear()
         os.environ.update(self._environ)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import random
+import signal
+import threading
 import time
 from functools import cache
 from typing import Any
@@ -48,12 +50,16 @@ class RayTrialExecutor(TrialExecutor):
     ):
         super().__init__(queue_trials, reuse_actors)
         self._auto_init = ray_auto_init
-        self._machine = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        self._num_cpus, self._num_gpus = num_cpus, num_gpus
         self._total: dict[str, float] = {}
         self._total_until = -float("inf")
         self._closing: list[_RayHandle] = []
         self._snapshot: tuple[bytes, Any] | None = None
         self._random = random.Random()  # the user's own generator is left alone
+
+    def on_step_begin(self) -> None:
+        """Raises TypeError for a registered object that no actor can get, before one starts."""
+        registry.snapshot()
 
     def has_resources(self, resources: Resources) -> bool:
         free = self._free()
@@ -89,9 +95,10 @@ class RayTrialExecutor(TrialExecutor):
         while True:
             trials = {trial.runner.training: trial for trial in self._running.values()}
             refs = self._random.sample(list(trials), len(trials))
+            refs += [handle.closing for handle in self._closing]
             ready, _ = ray.wait(refs, timeout=self._next_closing())
             self._finish_closing()
-            if ready:
+            if ready and ready[0] in trials:
                 return trials[ready[0]]
 
     def fetch_result(self, trial: Trial) -> dict[str, Any]:
@@ -124,12 +131,16 @@ class RayTrialExecutor(TrialExecutor):
         if self._auto_init and not ray.is_initialized():
             # Ray lowers the priority of its workers, which starves them beside a busy driver.
             os.environ.setdefault("RAY_worker_niceness", "0")
+            on_term = signal.getsignal(signal.SIGTERM)
             ray.init(
-                **{name: n for name, n in self._machine.items() if n is not None},
+                num_cpus=self._num_cpus,
+                num_gpus=self._num_gpus,
                 include_dashboard=False,
                 log_to_driver=True,
                 logging_level=logging.WARNING,
             )
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_term)  # Ray's own would end the run at once
 
     def _cluster(self) -> dict[str, float]:
         now = time.monotonic()
@@ -186,11 +197,15 @@ class _RayHandle:
             .remote(environ)
         )
         self.training: Any = None
+        self._stopped: Any = None
         self.closing: Any = None
         self.deadline = float("inf")
 
     def start(self, order: StartOrder, checkpoint: Any) -> None:
-        self._actor.start.remote(order, checkpoint, self._snapshot)
+        try:
+            self._actor.start.remote(order, checkpoint, self._snapshot)
+        except Exception as error:  # whatever pickling the config raises
+            raise TrialFailure.of(error, FailureKind.START, retry=False) from error
 
     def begin_train(self) -> None:
         self.training = self._actor.train.remote()
@@ -214,17 +229,19 @@ class _RayHandle:
         try:
             value = ray.get(reference, timeout=timeout)
         except exceptions.GetTimeoutError:
-            raise TrialFailure(FailureKind.RUN, "the iteration did not end in time", "") from None
+            raise TrialFailure(FailureKind.RUN, "it did not end in time", "") from None
         except exceptions.RayError as error:
+            died = isinstance(error, exceptions.RayActorError)
             text = str(error).strip()
-            raise TrialFailure(FailureKind.DIED, text.partition("\n")[0], text) from error
+            kind = FailureKind.DIED if died else FailureKind.RUN
+            raise TrialFailure(kind, text.partition("\n")[0], text) from error
         if isinstance(value, TrialFailure):
             raise value
         return value
 
     def close(self) -> None:
         """Stops the trainable, then ends the process; `is_closed` tells when that is done."""
-        self._actor.stop.remote()
+        self._stopped = self._actor.stop.remote()
         self.closing = self._actor.__ray_terminate__.remote()
         self.deadline = time.monotonic() + STOP_PATIENCE_S
         self._closing_list.append(self)
@@ -236,6 +253,11 @@ class _RayHandle:
         ready, _ = ray.wait([self.closing], timeout=0)
         if not ready and time.monotonic() < self.deadline:
             return False
+        try:
+            self.fetch(self._stopped, timeout=0)
+        except TrialFailure as failure:
+            if failure.kind is not FailureKind.DIED:
+                log.warning("Stopping a trial failed: %s", failure)
         self.kill()
         return True
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 from rltune import registry as _registry
 from rltune.registry import (
     ENV_CREATOR,
@@ -35,4 +33,6 @@ def get_trainable_cls(name: str) -> type[Trainable]:
         trainable = _registry.get_trainable_cls(name)
     except UnknownTrainable as error:
         raise TuneError(str(error)) from None
-    return trainable if inspect.isclass(trainable) else wrap_function(trainable)
+    if isinstance(trainable, type) and issubclass(trainable, Trainable):
+        return trainable
+    return wrap_function(trainable)

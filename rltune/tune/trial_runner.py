@@ -103,6 +103,7 @@ class TrialRunner:
         """Puts a trial at the end of the queue."""
         self._trials.append(trial)
         self._by_id[trial.trial_id] = trial
+        self._full = None
         if not trial.is_finished():
             self._unfinished[trial.trial_id] = trial
             self.scheduler_alg.on_trial_add(self, trial)
@@ -247,7 +248,7 @@ class TrialRunner:
         if not duplicate:
             self._total_time += result[keys.TIME_THIS_ITER_S]
             trial.on_result(result)
-            self._console.result(trial, result, last=result[keys.DONE])
+        self._console.result(trial, trial.last_result, last=result[keys.DONE])
         self._save_if_needed(trial, result)
         return decision
 
@@ -346,11 +347,11 @@ class TrialRunner:
                     f"{self.trial_executor.resource_string()}. Lower what it needs, or pass "
                     f"queue_trials=True to wait until the cluster has grown. {helping}".rstrip()
                 )
-        if any(trial.status == Trial.PAUSED for trial in self._unfinished.values()):
-            raise TuneError(
-                "There are paused trials, but none of them can go on: "
-                f"{self.scheduler_alg.debug_string()}"
-            )
+        states = ", ".join(sorted({trial.status for trial in self._unfinished.values()}))
+        raise TuneError(
+            f"No trial runs and the scheduler starts none of the {len(self._unfinished)} that "
+            f"wait ({states}): {self.scheduler_alg.debug_string()}"
+        )
 
     # The end of the run.
 
