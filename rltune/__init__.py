@@ -1,7 +1,7 @@
 """Reinforcement learning algorithms and the runner that tunes them.
 
-The runner is `rltune.tune`, the algorithms are in the package `agents`; nothing is imported here, so that each
-starts as fast as it can.
+The runner is `rltune.tune`, the algorithms are in the package `agents`. Nothing is imported here
+but the version, so that each starts as fast as it can.
 """
 
 from rltune.version import __version__
