@@ -92,7 +92,8 @@ class PPO(OnPolicyAlgorithm):
         mask = batch.get("mask")
         pi = self.distribution
         inputs = self.model.policy(ops, params, batch[columns.OBS])
-        ratio = ops.exp(pi.logp(ops, inputs, batch[columns.ACTIONS]) - batch[columns.ACTION_LOGP])
+        log_ratio = pi.logp(ops, inputs, batch[columns.ACTIONS]) - batch[columns.ACTION_LOGP]
+        ratio = ops.exp(ops.clip(log_ratio, -20.0, 20.0))  # far beyond any clip_param, short of float32's overflow
         adv, clip = batch[columns.ADVANTAGES], coeffs["clip_param"]
         surrogate = ops.minimum(ratio * adv, ops.clip(ratio, 1 - clip, 1 + clip) * adv)  # eq. 7
         policy_loss = -ops.mean(surrogate, mask)
