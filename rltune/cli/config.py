@@ -10,7 +10,7 @@ import click
 from rltune.cli.checks import MISTAKES, algorithm_class, check_settings
 from rltune.cli.experiments import is_section, merge, show
 from rltune.cli.outcome import bad_input
-from rltune.cli.params import JsonObject
+from rltune.cli.params import json_object
 from rltune.cli.yaml_file import load_experiments
 from rltune.config import Config, ConfigError
 
@@ -23,7 +23,7 @@ HEADER: Row = ("key", "value", "origin", "help")
 @click.option("-f", "--config-file", type=click.Path(), help="YAML file of experiments.")
 @click.option("--experiment-name", help="Which of the file's experiments, when it holds several.")
 @click.option(
-    "--config", "flag", type=JsonObject(), default={}, help="Settings that override the file."
+    "--config", "flag", type=json_object, default={}, help="Settings that override the file."
 )
 def config(
     algorithm: str | None,

@@ -86,7 +86,7 @@ def _as_json_lines(episodes: list[Episode]) -> bytes:
 
 def _as_npz(episodes: list[Episode]) -> bytes:
     buffer = io.BytesIO()
-    columns = {
+    columns: dict[str, Any] = {
         name: np.asarray([row for e in episodes for row in e.columns[name]]) for name in COLUMNS
     }
     lengths = [e.length for e in episodes]

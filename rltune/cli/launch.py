@@ -53,7 +53,7 @@ def _describe(spec: dict[str, Any]) -> str:
 
 def run(plan: Plan) -> int:
     """Runs the experiments one after another; returns the exit code."""
-    executor = _make_executor(plan)
+    executor = make_executor(plan)
     trials: list[Trial] = []
     for experiment in plan.experiments:
         with bad_input(*MISTAKES):
@@ -73,7 +73,7 @@ def run(plan: Plan) -> int:
     return FAILED if failed else SUCCESS
 
 
-def _make_executor(plan: Plan) -> TrialExecutor:
+def make_executor(plan: Plan) -> TrialExecutor:
     """One executor for all experiments."""
     if plan.executor == "local":
         return LocalTrialExecutor()

@@ -40,6 +40,5 @@ def run_command(
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted", err=True)
         code = INTERRUPTED
     sys.exit(code or SUCCESS)

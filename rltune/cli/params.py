@@ -1,4 +1,4 @@
-"""Parameter types of the flags: JSON text that says where it is wrong, and lists."""
+"""Types of flags: JSON text that says where it is wrong, and lists of words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,29 @@ import json
 from typing import Any
 
 import click
+
+
+def json_object(text: str | dict[str, Any]) -> dict[str, Any]:
+    """A JSON object, e.g. '{"training_iteration": 3}'. Raises BadParameter showing the place."""
+    if isinstance(text, dict):
+        return text
+    try:
+        parsed = json.loads(text, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError as error:
+        place = f"not JSON at position {error.pos} ({error.msg}):\n{_pointer(text, error)}"
+        raise click.BadParameter(place) from error
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: {text}") from error
+    if not isinstance(parsed, dict):
+        raise click.BadParameter(f"it must be a JSON object like '{{\"key\": 1}}', not {text}")
+    return parsed
+
+
+def words(text: str | list[str]) -> list[str]:
+    """Words, comma separated."""
+    if isinstance(text, list):
+        return text
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -16,46 +39,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-class JsonObject(click.ParamType):
-    """A JSON object, e.g. '{"training_iteration": 3}'."""
-
-    name = "json"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return value
-        try:
-            parsed = json.loads(value, object_pairs_hook=_no_duplicates)
-        except json.JSONDecodeError as error:
-            self.fail(
-                f"not JSON at position {error.pos} ({error.msg}):\n{_pointer(value, error)}",
-                param,
-                ctx,
-            )
-        except ValueError as error:
-            self.fail(f"{error}: {value}", param, ctx)
-        if not isinstance(parsed, dict):
-            self.fail(f"it must be a JSON object like '{{\"key\": 1}}', not {value}", param, ctx)
-        return parsed
-
-
 def _pointer(text: str, error: json.JSONDecodeError) -> str:
     """The line that is not JSON, with a mark under the place."""
     line = text.splitlines()[error.lineno - 1] if text.strip() else text
     start = max(0, error.colno - 60)
     return f"  {line[start : error.colno + 40]}\n  {' ' * (error.colno - 1 - start)}^"
-
-
-class Words(click.ParamType):
-    """Words, comma separated."""
-
-    name = "words"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[str]:
-        if isinstance(value, list):
-            return value
-        return [word.strip() for word in value.split(",") if word.strip()]

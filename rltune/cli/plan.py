@@ -38,7 +38,7 @@ class Plan:
     reason: str
     """Why that executor, as the banner says it."""
     ray_address: str | None
-    cluster: dict[str, int]
+    cluster: dict[str, Any]
     """`num_cpus` and `num_gpus` of a new local cluster, where they were given."""
     queue_trials: bool
     scheduler: Callable[[], Any]

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from rltune.cli.outcome import SUCCESS, bad_input
-from rltune.cli.params import JsonObject
+from rltune.cli.params import json_object
 from rltune.config import ConfigError
 
 PROGRESS_PREFIX = "__progress_"
@@ -24,7 +24,7 @@ PROGRESS_PREFIX = "__progress_"
 )
 @click.option("--env", help="Another environment with the same spaces.")
 @click.option(
-    "--config", type=JsonObject(), default={}, help="Settings that override the checkpoint's."
+    "--config", type=json_object, default={}, help="Settings that override the checkpoint's."
 )
 @click.option(
     "--episodes",
@@ -70,15 +70,21 @@ def rollout(checkpoint: str, **flags: Any) -> int:
 
     Whole episodes, and the best actions unless --explore is given.
     """
+    from rltune.checkpoint import read_manifest
     from rltune.cli.checks import MISTAKES
     from rltune.cli.episodes import check_output
 
     with bad_input(*MISTAKES):
         _check_flags(flags)
-        algorithm = _load(checkpoint, flags)
-        env = _make_env(algorithm.config, flags)
+        manifest = read_manifest(checkpoint)
+        overrides = {"num_workers": 0, **flags["config"]}
+        if flags["env"] is not None:
+            overrides["env"] = flags["env"]
+        env = _make_env({**manifest["config"], **overrides}, flags)
         if flags["out"]:
             check_output(flags["out"], env.observation_space, flags["save_info"])
+        _check_spaces(env, manifest)
+        algorithm = _load(checkpoint, manifest["algorithm"], flags["run"], overrides)
     try:
         _run(algorithm, env, flags)
     finally:
@@ -99,21 +105,6 @@ def _check_flags(flags: dict[str, Any]) -> None:
         raise ConfigError(["--video-dir needs moviepy: pip install moviepy"])
 
 
-def _load(checkpoint: str, flags: dict[str, Any]) -> Any:
-    """The algorithm as it was saved, without rollout actors."""
-    from rltune.checkpoint import read_manifest
-    from rltune.cli.checks import algorithm_class
-
-    saved_by = read_manifest(checkpoint)["algorithm"]
-    run = flags["run"] or saved_by
-    cls = algorithm_class(run)
-    if cls.__name__ != saved_by:
-        raise ConfigError([f"--run {run}: the checkpoint was saved by {saved_by}"])
-    chosen = {"env": flags["env"], "seed": flags["seed"]}
-    overrides = {key: value for key, value in chosen.items() if value is not None}
-    return cls.from_checkpoint(checkpoint, {"num_workers": 0, **flags["config"], **overrides})
-
-
 def _make_env(config: dict[str, Any], flags: dict[str, Any]) -> Any:
     """One environment like the checkpoint's, rendering as the flags ask."""
     from rltune.envs.errors import EnvError
@@ -132,6 +123,31 @@ def _recorded(env: Any, directory: str) -> Any:
     from gymnasium.wrappers import RecordVideo
 
     return RecordVideo(env, directory, episode_trigger=lambda _: True, name_prefix="rollout")
+
+
+def _check_spaces(env: Any, manifest: dict[str, Any]) -> None:
+    """Raises ConfigError unless the policy fits the environment; bounds may differ."""
+    from rltune.envs.space_json import space_from_dict
+
+    for name in ("observation_space", "action_space"):
+        trained, here = space_from_dict(manifest[name]), getattr(env, name)
+        both_boxes = type(trained) is type(here) and hasattr(here, "low")
+        if not (trained.shape == here.shape if both_boxes else trained == here):
+            text = f"{name} of the environment is {here}; the policy was trained on {trained}"
+            raise ConfigError([text])
+
+
+def _load(checkpoint: str, saved_by: str, run: str | None, overrides: dict[str, Any]) -> Any:
+    """The algorithm as it was saved, but for the overrides."""
+    from rltune.cli.checks import algorithm_class
+
+    cls = algorithm_class(run or saved_by)
+    if cls.__name__ != saved_by:
+        raise ConfigError([f"--run {run}: the checkpoint was saved by {saved_by}"])
+    try:
+        return cls.from_checkpoint(checkpoint, overrides)
+    except ValueError as error:
+        raise ConfigError([f"{checkpoint}: {error}"]) from error
 
 
 def _run(algorithm: Any, env: Any, flags: dict[str, Any]) -> None:

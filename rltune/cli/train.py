@@ -8,9 +8,8 @@ import click
 from click import Choice, IntRange, Option
 
 from rltune.cli.outcome import bad_input, run_command
-from rltune.cli.params import JsonObject, Words
+from rltune.cli.params import json_object, words
 
-JSON = JsonObject()
 PATH = click.Path()
 POSITIVE = IntRange(min=1)
 NATURAL = IntRange(min=0)
@@ -21,12 +20,12 @@ SECTIONS = {
         Option(["--env"], help="Gymnasium id, registered name, or module:Class."),
         Option(
             ["--config"],
-            type=JSON,
+            type=json_object,
             help="Settings of the algorithm; `rltune config PPO` lists them.",
         ),
         Option(
             ["--stop"],
-            type=JSON,
+            type=json_object,
             help="Result key -> limit; the first that is reached ends a trial.",
         ),
         Option(
@@ -49,11 +48,11 @@ SECTIONS = {
         Option(["--num-samples"], type=POSITIVE, help="Repetitions of the whole grid."),
         Option(
             ["--resources-per-trial"],
-            type=JSON,
+            type=json_object,
             help="For trainables that do not compute their own.",
         ),
         Option(["--scheduler"], help="FIFO, MedianStopping, HyperBand, AsyncHyperBand or PBT."),
-        Option(["--scheduler-config"], type=JSON, help="Arguments of the scheduler."),
+        Option(["--scheduler-config"], type=json_object, help="Arguments of the scheduler."),
         Option(
             ["--max-failures"],
             type=IntRange(min=-1),
@@ -84,7 +83,7 @@ SECTIONS = {
             help="Result key that ranks them; min-KEY: lower is better.",
         ),
         Option(
-            ["--export-formats"], type=Words(), help="Exports when a trial ends: checkpoint, model."
+            ["--export-formats"], type=words, help="Exports when a trial ends: checkpoint, model."
         ),
         Option(["--restore"], type=PATH, help="Checkpoint that the trials start from."),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,37 +95,33 @@ def load_experiments(path: str | Path) -> dict[str, dict[str, Any]]:
         raise ConfigError(
             [f"{path} must map experiment names to specs (run, env, stop, config, ...)"]
         )
-    problems: list[str] = []
-    experiments = {
-        str(name): _read_spec(f"{path}: {name}", spec, problems) for name, spec in content.items()
-    }
+    problems = [p for name, spec in content.items() for p in _problems(f"{path}: {name}", spec)]
     if problems:
         raise ConfigError(problems, str(path))
-    return experiments
+    return {str(name): _with_env_in_config(spec) for name, spec in content.items()}
 
 
-def _read_spec(where: str, spec: Any, problems: list[str]) -> dict[str, Any]:
+def _problems(where: str, spec: Any) -> Iterator[str]:
+    """Every problem of a spec, as text."""
     if not isinstance(spec, dict):
-        problems.append(
-            f"{where} is {spec!r}; each experiment name must map to a spec (run, env, stop, ...)"
-        )
-        return {}
+        yield f"{where} is {spec!r}; each experiment name must map to a spec (run, env, stop, ...)"
+        return
     known = spec_keys()
-    for key in spec:
+    for key, value in spec.items():
         if key not in known:
             guess = nearest(str(key), known)
             hint = f"nearest: '{guess}'" if guess else "settings belong under `config`"
-            problems.append(f"{where}: unknown key '{key}'; {hint}")
-    spec = {"config": {}, "stop": {}, **{k: v for k, v in spec.items() if v is not None}}
-    for key, (wanted, is_right) in VALUES.items():
-        if key in spec and not is_right(spec[key]):
-            problems.append(f"{where}: '{key}' is {spec[key]!r}; it must be {wanted}")
-            return {}
-    if "env" in spec:
-        env = spec.pop("env")
-        if spec["config"].get("env", env) != env:
-            problems.append(
-                f"{where}: 'env' is {env!r} but 'config.env' is {spec['config']['env']!r}; give one"
-            )
-        spec["config"] = {**spec["config"], "env": env}
-    return spec
+            yield f"{where}: unknown key '{key}'; {hint}"
+        elif key in VALUES and value is not None and not VALUES[key][1](value):
+            yield f"{where}: '{key}' is {value!r}; it must be {VALUES[key][0]}"
+    config = spec.get("config")
+    if "env" in spec and isinstance(config, dict) and config.get("env", spec["env"]) != spec["env"]:
+        env = spec["env"]
+        yield f"{where}: 'env' is {env!r} but 'config.env' is {config['env']!r}; give one"
+
+
+def _with_env_in_config(spec: dict[str, Any]) -> dict[str, Any]:
+    filled = {"config": {}, "stop": {}, **{k: v for k, v in spec.items() if v is not None}}
+    if "env" in filled:
+        filled["config"] = {**filled["config"], "env": filled.pop("env")}
+    return filled

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ from rltune.trainable import Trainable
 
 
 class Counter(Trainable):
-    """Counts up by `step`; fails at `fail_at`. Needs an actor where `actors` is given."""
+    """Counts up by `step`; fails at `fail_at`, is interrupted at `interrupt_at`.
+
+    Needs an actor where `actors` is given.
+    """
 
     def _setup(self, config: dict[str, Any]) -> None:
         self.count = 0
@@ -21,6 +26,8 @@ class Counter(Trainable):
         self.count += self.config.get("step", 1)
         if self.count == self.config.get("fail_at"):
             raise RuntimeError(f"the counter reached {self.count}")
+        if self.count == self.config.get("interrupt_at"):
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
         return {"count": self.count, "score": -self.count}
 
     def _save(self, checkpoint_dir: str) -> str:
