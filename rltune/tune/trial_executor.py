@@ -229,8 +229,9 @@ class TrialExecutor(ABC):
         try:
             text = json_encoding.dumps(record, indent=2)
         except Exception as error:  # whatever pickling the user's objects raises
-            log.warning("The config of %s cannot be resumed from: %s", trial, error)
-            text = json_encoding.dumps({**record, "config": plain(trial.config)}, indent=2)
+            if trial.trial_id not in self._records:
+                log.warning("%s cannot be resumed later: %s", trial, error)
+            text = json_encoding.dumps(plain(record), indent=2)
         self._records[trial.trial_id] = text
 
     def get_checkpoints(self) -> dict[str, str]:
