@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rltune import registry
-from rltune.checkpoint import CheckpointError
+from rltune.checkpoint import MANIFEST, CheckpointError, read_manifest
 from rltune.config import ConfigError, nearest
 from rltune.envs.errors import EnvError
 from rltune.trainable import METADATA_SUFFIX
@@ -78,7 +78,7 @@ def check_experiment(name: str, spec: Mapping[str, Any]) -> tuple[Experiment, li
     run = spec["run"]
     spec = {**spec, "run": trainable(run)[0] if isinstance(run, str) else run}
     if spec.get("restore"):
-        spec["restore"] = _existing_checkpoint(spec["restore"])
+        spec["restore"] = _existing_checkpoint(spec["restore"], spec["run"])
     ExportFormat.validate(spec.get("export_formats") or [])
     experiment = Experiment.from_json(name, spec)
     trials: list[Trial] = []
@@ -111,9 +111,17 @@ def _variants(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
         raise ConfigError([str(error)]) from error
 
 
-def _existing_checkpoint(path: str) -> str:
-    """The path made absolute, since trials work in their own directories."""
+def _existing_checkpoint(path: str, run: Any) -> str:
+    """The path made absolute, since trials work in their own directories.
+
+    Raises ConfigError where there is no checkpoint, or one of another algorithm than `run`.
+    """
     absolute = os.path.abspath(os.path.expanduser(path))
-    if not os.path.exists(absolute) and not os.path.exists(absolute + METADATA_SUFFIX):
+    if os.path.exists(os.path.join(absolute, MANIFEST)):
+        saved_by = read_manifest(absolute)["algorithm"]
+        cls: Any = trainable(run)[1] if isinstance(run, str) else None
+        if is_algorithm(cls) and cls.__name__ != saved_by:
+            raise ConfigError([f"--restore {path}: saved by {saved_by}, which {run} cannot read"])
+    elif not os.path.exists(absolute + METADATA_SUFFIX):
         raise ConfigError([f"--restore {path}: there is no such checkpoint"])
     return absolute

@@ -46,6 +46,8 @@ def build_experiments(flags: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any
     given = {name: value for name, value in flags.items() if value is not None}
     notes: list[str] = []
     overrides = _overrides(given, notes)
+    if given.get("no_ray_ui"):
+        notes.append("--no-ray-ui: Ray's dashboard is never started")
     experiments = {}
     for name, spec in _named_specs(given).items():
         for flag, patch in overrides:

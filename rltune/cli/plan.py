@@ -24,7 +24,7 @@ BY_HAND = {
 }
 """Flags that ask for a cluster of a kind that is started by hand, and how that is done."""
 
-RAY_FLAGS = ("ray_address", *CLUSTER_FLAGS, "queue_trials", "no_ray_ui")
+RAY_FLAGS = ("ray_address", *CLUSTER_FLAGS, "queue_trials")
 """Flags that mean something only where trials run on Ray."""
 
 

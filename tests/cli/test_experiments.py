@@ -230,6 +230,20 @@ def test_verbosity_sets_the_log_level(args: list[str], level: str) -> None:
     assert parse("--run", "PPO", *args)[0]["default"]["config"] == {"log_level": level}
 
 
+def test_a_flag_that_changes_nothing_says_so() -> None:
+    assert parse("--run", "PPO", "--no-ray-ui")[1] == [
+        "--no-ray-ui: Ray's dashboard is never started"
+    ]
+
+
+def test_every_flag_is_tried() -> None:
+    """A new flag needs a test that shows its effect."""
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    tried = {flag_name(flag) for flag in SPEC_FLAGS}
+    for option in train.params:
+        assert tried & set(option.opts) or any(f'"{name}' in tests for name in option.opts)
+
+
 def test_experiment_name(yaml_file) -> None:
     assert list(parse("--run", "PPO", "--experiment-name", "mine")[0]) == ["mine"]
     assert list(parse("-f", yaml_file(CARTPOLE), "--experiment-name", "mine")[0]) == ["mine"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rltune.checkpoint import write_checkpoint
 from rltune.cli.checks import MISTAKES
 from rltune.cli.experiments import build_experiments
 from rltune.cli.plan import RAY_FLAGS, Plan, make_plan
@@ -46,7 +47,7 @@ def refusal(*args: str) -> str:
         (["--resources-per-trial", '{"cpu": 2}'], "local", "one trial without rollout actors"),
         (["--ray-num-cpus", "0"], "ray", "--ray-num-cpus"),
         (["--queue-trials"], "ray", "--queue-trials"),
-        (["--no-ray-ui"], "ray", "--no-ray-ui"),
+        (["--no-ray-ui"], "local", "one trial without rollout actors"),
         (["--redis-address", "1.2.3.4:6379"], "ray", "--ray-address"),
     ],
 )
@@ -89,7 +90,7 @@ def test_cluster(args: list[str], cluster: dict[str, object]) -> None:
 @pytest.mark.parametrize("local", [["--executor", "local"], ["--local-mode"]])
 def test_ray_flags_contradict_the_local_executor(flag: str, local: list[str]) -> None:
     typed = "--" + flag.replace("_", "-")
-    value = [] if flag in ("queue_trials", "no_ray_ui") else ["1"]
+    value = [] if flag == "queue_trials" else ["1"]
     assert typed in refusal(*COUNTER, typed, *value, *local)
 
 
@@ -187,7 +188,14 @@ def test_experiment_of_a_mistake_is_named(tmp_path: Path) -> None:
 
 
 def test_restore_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "checkpoint_3").mkdir()
+    (tmp_path / "checkpoint_3.tune_metadata").touch()
     monkeypatch.chdir(tmp_path)
     (experiment,) = plan(*COUNTER, "--restore", "checkpoint_3").experiments
     assert experiment.spec["restore"] == str(tmp_path / "checkpoint_3")
+
+
+def test_restore_of_another_algorithm_is_refused(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, {"algorithm": "PPO"}, {})
+    args = ("--env", "CartPole-v1", "--restore", str(tmp_path))
+    assert plan("--run", "PPO", *args).experiments[0].spec["restore"] == str(tmp_path)
+    assert "saved by PPO, which DQN cannot read" in refusal("--run", "DQN", *args)
