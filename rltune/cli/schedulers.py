@@ -15,18 +15,18 @@ SCHEDULERS = {
     "AsyncHyperBand": "AsyncHyperBandScheduler",
     "PBT": "PopulationBasedTraining",
 }
-"""What a person types (in any case) -> the class in `rltune.tune.schedulers`."""
+"""What a person types (in any case) -> the class, where `rltune.tune.schedulers` has it."""
 
 
 def make_scheduler(name: str, arguments: dict[str, Any]) -> Any:
     """A new scheduler. Raises ConfigError for an unknown name or argument, or one it refuses."""
-    by_lower = {known.lower(): known for known in SCHEDULERS}
-    if name.lower() not in by_lower:
-        guess = nearest(name.lower(), by_lower)
-        hint = f"nearest: '{by_lower[guess]}'" if guess else f"there are {', '.join(SCHEDULERS)}"
-        raise ConfigError([f"--scheduler {name}: no such scheduler; {hint}"])
     schedulers = importlib.import_module("rltune.tune.schedulers")
-    cls = getattr(schedulers, SCHEDULERS[by_lower[name.lower()]])
+    there = {key.lower(): key for key, cls in SCHEDULERS.items() if hasattr(schedulers, cls)}
+    if name.lower() not in there:
+        guess = nearest(name.lower(), there)
+        hint = f"nearest: '{there[guess]}'" if guess else f"there is {', '.join(there.values())}"
+        raise ConfigError([f"--scheduler {name}: no such scheduler; {hint}"])
+    cls = getattr(schedulers, SCHEDULERS[there[name.lower()]])
     known = inspect.signature(cls).parameters
     for argument in arguments:
         if argument not in known:

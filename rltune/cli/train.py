@@ -51,7 +51,7 @@ SECTIONS = {
             type=json_object,
             help="For trainables that do not compute their own.",
         ),
-        Option(["--scheduler"], help="FIFO, MedianStopping, HyperBand, AsyncHyperBand or PBT."),
+        Option(["--scheduler"], help="Name of a scheduler; a wrong one lists them."),
         Option(["--scheduler-config"], type=json_object, help="Arguments of the scheduler."),
         Option(
             ["--max-failures"],

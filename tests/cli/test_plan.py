@@ -164,6 +164,7 @@ def test_module_and_name_register_a_trainable() -> None:
         ([*COUNTER, "--restore", "nowhere"], ["--restore", "nowhere"]),
         ([*COUNTER, "--scheduler", "FIFOO"], ["--scheduler FIFOO", "'FIFO'"]),
         ([*COUNTER, "--scheduler", "FIFO", "--scheduler-config", '{"a": 1}'], ["FIFO", "'a'"]),
+        ([*COUNTER, "--scheduler", "xyz"], ["there is FIFO"]),
         ([*COUNTER, "--scheduler-config", "{}"], ["--scheduler NAME"]),
     ],
 )
