@@ -1,10 +1,9 @@
-"""The state of an experiment on disk: a snapshot that a later run can go on from."""
+"""The state of an experiment on disk: a snapshot, and a journal of what happened after it."""
 
 from __future__ import annotations
 
 import json
 import logging
-import textwrap
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -15,14 +14,17 @@ from rltune.checkpoint import write_atomically
 from rltune.trainable import date_text
 from rltune.tune import json_encoding
 from rltune.tune.error import TuneError
+from rltune.tune.journal import Journal, replay
 
 PREFIX = "experiment_state-"
+JOURNAL = "journal-{}.jsonl"
 
 log = logging.getLogger(__name__)
 
 
 class ExperimentState:
-    """`experiment_state-<start of the session>.json` in the experiment's directory.
+    """`experiment_state-<start of the session>.json` in the experiment's directory, and
+    `journal-<start of the session>.jsonl` beside it.
 
     Args:
         directory: the experiment's; made with the first write.
@@ -39,6 +41,7 @@ class ExperimentState:
         self._last_end = -float("inf")
         self._cost = 0.0
         self.path = self._free_path()
+        self.journal = Journal(journal_path(self.path))
 
     def is_due(self) -> bool:
         pause = max(self._period, self._cost / self.SHARE)
@@ -49,13 +52,16 @@ class ExperimentState:
         begin = time.monotonic()
         self._directory.mkdir(parents=True, exist_ok=True)
         stats = {"start_time": self._start, "timestamp": time.time()}
-        indented = ",\n".join(textwrap.indent(record, "    ") for record in records)
+        indented = ",\n".join(f"    {record}".replace("\n", "\n    ") for record in records)
         text = (
             f'{{\n  "checkpoints": [\n{indented}\n  ],\n'
             f'  "runner_data": {json_encoding.dumps(runner_data)},\n'
             f'  "stats": {json.dumps(stats)}\n}}\n'
         )
-        write_atomically(self.path, text.encode())
+        try:
+            write_atomically(self.path, text.encode())
+        except OSError as error:
+            log.error("The state of the experiment could not be written: %s", error)
         self._last_end = time.monotonic()
         self._cost = self._last_end - begin
 
@@ -74,11 +80,19 @@ def newest(directory: str) -> Path | None:
     return max(Path(directory).glob(f"{PREFIX}*.json"), default=None)
 
 
+def journal_path(state: Path) -> Path:
+    """The journal that belongs to a state file."""
+    return state.with_name(JOURNAL.format(state.stem.removeprefix(PREFIX)))
+
+
 def load(path: Path) -> dict[str, Any]:
-    """The state in `path`. Raises TuneError if it cannot be read."""
+    """The state in `path`, brought up to date with its journal. Raises TuneError if it cannot be
+    read.
+    """
     try:
         state: dict[str, Any] = json_encoding.loads(path.read_text())
         state["checkpoints"], state["runner_data"], state["stats"]
+        replay(journal_path(path), state["checkpoints"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise TuneError(f"{path} cannot be read: {error!r}") from error
     return state

@@ -25,7 +25,7 @@ from rltune.tune.trial_executor import HostHandle, TrialExecutor
 CLUSTER_CACHE_S = 0.5
 STOP_PATIENCE_S = 5.0
 # Resources that Ray adds to every node by itself.
-_BUILT_IN = ("memory", "object_store_memory", "node:", "accelerator_type:", "bundle_group")
+_BUILT_IN = ("memory", "object_store_memory", "node:", "accelerator_type:")
 
 log = logging.getLogger(__name__)
 
@@ -321,4 +321,5 @@ def _placement_group(trial: Trial) -> Any:
 
 
 def _is_custom(name: str) -> bool:
-    return name not in ("CPU", "GPU") and not name.startswith(_BUILT_IN)
+    built_in = name.startswith(_BUILT_IN) or "_group_" in name  # a placement group's share
+    return name not in ("CPU", "GPU") and not built_in

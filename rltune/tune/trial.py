@@ -162,7 +162,7 @@ class Trial:
 
     @property
     def status(self) -> str:
-        return self._status.value
+        return self._status._value_  # plain access: schedulers ask this very often
 
     @status.setter
     def status(self, status: str) -> None:

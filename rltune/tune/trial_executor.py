@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from rltune.resources import Resources
@@ -58,8 +59,10 @@ class TrialExecutor(ABC):
         self._queue_trials = queue_trials
         self._reuse_actors = reuse_actors
         self._running: dict[str, Trial] = {}
+        self._waiting: dict[str, dict[str, Trial]] = {Trial.PENDING: {}, Trial.PAUSED: {}}
         self._records: dict[str, str] = {}
         self._kept: tuple[str, HostHandle] | None = None
+        self.on_record: Callable[[str, str], None] | None = None  # hears of refreshed records
         self.changes = 0  # how often a trial has changed its state
 
     # Where trials run.
@@ -211,9 +214,17 @@ class TrialExecutor(ABC):
     def get_running_trials(self) -> list[Trial]:
         return list(self._running.values())
 
+    def get_waiting_trials(self, status: str) -> Collection[Trial]:
+        """The trials that are PENDING or PAUSED, in the order in which they became so."""
+        return self._waiting[status].values()
+
     def set_status(self, trial: Trial, status: str) -> None:
-        """Moves a trial to another state and refreshes its record."""
+        """Moves a trial to another state, if it is not there, and refreshes its record."""
+        for waiting in self._waiting.values():
+            waiting.pop(trial.trial_id, None)
         trial.status = status
+        if status in self._waiting:
+            self._waiting[status][trial.trial_id] = trial
         self.changes += 1
         self.try_checkpoint_metadata(trial)
 
@@ -233,6 +244,8 @@ class TrialExecutor(ABC):
                 log.warning("%s cannot be resumed later: %s", trial, error)
             text = json_encoding.dumps(plain(record), indent=2)
         self._records[trial.trial_id] = text
+        if self.on_record is not None:
+            self.on_record(trial.trial_id, text)
 
     def get_checkpoints(self) -> dict[str, str]:
         """The record of each trial as JSON, by trial id."""

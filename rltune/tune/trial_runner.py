@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from rltune import result as keys
@@ -64,6 +65,7 @@ class TrialRunner:
         self._trials: list[Trial] = []
         self._by_id: dict[str, Trial] = {}
         self._unfinished: dict[str, Trial] = {}
+        self._requests: set[str] = set()
         self._second_start: set[str] = set()
         self._stop_requests: set[str] = set()
         self._full: tuple[int, float] | None = None
@@ -74,6 +76,7 @@ class TrialRunner:
             if local_checkpoint_dir
             else None
         )
+        trial_executor.on_record = self.state.journal.note if self.state else None
 
     # What schedulers and users ask.
 
@@ -89,13 +92,15 @@ class TrialRunner:
         return self.trial_executor.has_resources(resources)
 
     def first_that_fits(self, status: str) -> Trial | None:
-        """The first trial in this state that can start now."""
+        """The first trial in this state, PENDING or PAUSED, that can start now."""
         unfit: Resources | None = None
-        for trial in self._unfinished.values():
-            if trial.status != status or trial.resources == unfit:
+        for trial in self.trial_executor.get_waiting_trials(status):
+            if trial.resources == unfit:
                 continue
             if self.has_resources(trial.resources):
                 return trial
+            if len(self._requests) == 1:
+                return None  # all trials ask for the same
             unfit = trial.resources
         return None
 
@@ -103,11 +108,11 @@ class TrialRunner:
         """Puts a trial at the end of the queue."""
         self._trials.append(trial)
         self._by_id[trial.trial_id] = trial
-        self._full = None
+        self._requests.add(str(trial.resources))
+        self.trial_executor.set_status(trial, trial.status)
         if not trial.is_finished():
             self._unfinished[trial.trial_id] = trial
             self.scheduler_alg.on_trial_add(self, trial)
-        self.trial_executor.try_checkpoint_metadata(trial)
 
     def stop_trial(self, trial: Trial) -> None:
         """Ends a trial: a running one with its next result, any other at once."""
@@ -165,6 +170,8 @@ class TrialRunner:
             if self._trials:
                 self.checkpoint(force=True)
             self.trial_executor.cleanup()
+            if self.state is not None:
+                self.state.journal.close()
             if self._trials:
                 self._print_status(last=True)
 
@@ -197,8 +204,8 @@ class TrialRunner:
                 trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, trial.last_result)
         for trial in trials:
             self.add_trial(trial)
-        waiting = sorted(self._unfinished.values(), key=lambda t: -(t.last_update_time or 0))
-        self._unfinished = {trial.trial_id: trial for trial in waiting}
+        for trial in sorted(self._unfinished.values(), key=lambda t: -(t.last_update_time or 0)):
+            self.trial_executor.set_status(trial, trial.status)  # to the end of the queue
 
     # One step.
 
@@ -207,6 +214,7 @@ class TrialRunner:
         deadline = time.monotonic() + SEARCH_PATIENCE_S
         while not self.search_alg.is_finished():
             trials = self.search_alg.next_trials()
+            self._check_resources(trials)
             for trial in trials:
                 self.add_trial(trial)
             if trials or self._unfinished or time.monotonic() > deadline:
@@ -332,14 +340,18 @@ class TrialRunner:
         if self.has_resources(trial.resources):
             self._start(trial)
             return
-        self._unfinished[trial.trial_id] = self._unfinished.pop(trial.trial_id)
         self.scheduler_alg.on_trial_error(self, trial)
         self.scheduler_alg.on_trial_add(self, trial)
 
-    def _explain_standstill(self) -> None:
-        """Raises TuneError: nothing runs and nothing can start."""
-        for trial in self._unfinished.values():
-            if trial.status == Trial.PENDING and not self.has_resources(trial.resources):
+    def _check_resources(self, trials: Iterable[Trial]) -> None:
+        """Raises TuneError for a trial that does not fit although nothing else runs."""
+        if self.trial_executor.get_running_trials():
+            return
+        fit: Resources | None = None
+        for trial in trials:
+            if trial.resources == fit:
+                continue
+            if not self.has_resources(trial.resources):
                 helping = trial.get_trainable_cls().resource_help(trial.config)
                 raise TuneError(
                     f"Insufficient resources for {trial}: it needs "
@@ -347,6 +359,11 @@ class TrialRunner:
                     f"{self.trial_executor.resource_string()}. Lower what it needs, or pass "
                     f"queue_trials=True to wait until the cluster has grown. {helping}".rstrip()
                 )
+            fit = trial.resources
+
+    def _explain_standstill(self) -> None:
+        """Raises TuneError: nothing runs and nothing can start."""
+        self._check_resources(self.trial_executor.get_waiting_trials(Trial.PENDING))
         states = ", ".join(sorted({trial.status for trial in self._unfinished.values()}))
         raise TuneError(
             f"No trial runs and the scheduler starts none of the {len(self._unfinished)} that "

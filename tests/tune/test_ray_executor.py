@@ -164,7 +164,7 @@ def test_t3_4_visible_devices() -> None:
     assert trial.last_result["gpus"] == "0,1"
 
 
-def test_t3_5_insufficient_resources_are_explained() -> None:
+def test_t3_5_insufficient_resources_are_explained(results_dir: Path) -> None:
     class Greedy(Counter):
         @classmethod
         def resource_help(cls, config: dict[str, Any]) -> str:
@@ -175,6 +175,7 @@ def test_t3_5_insufficient_resources_are_explained() -> None:
     text = str(caught.value)
     for part in ("100 CPUs, 0 GPUs", "4 CPUs, 2 GPUs, 3 hi", "queue_trials=True", "Ask for less."):
         assert part in text
+    assert not results_dir.exists()
 
 
 def test_t3_6_queueing_needs_some_of_each_resource(caplog: pytest.LogCaptureFixture) -> None:

@@ -157,6 +157,31 @@ def test_t4_7_declining_begins_anew_beside_the_old_run(
     assert len(state_files(results_dir / "exp")) == 2
 
 
+def test_t4_7_what_came_after_the_last_snapshot_is_in_the_journal(results_dir: Path) -> None:
+    directory = failing_run(results_dir, checkpoint_freq=1)
+    run(Counter, name="other", stop={"count": 2}, global_checkpoint_period=1e9)
+    [state] = state_files(results_dir / "other")
+    early = json.loads(state.read_text())
+    early["checkpoints"] = []  # as it was before the trial was added
+    state.write_text(json.dumps(early))
+    [trial] = run(Counter, name="other", resume=True)
+    assert trial.status == "TERMINATED" and column(trial, "count") == [1, 2]
+
+    [journal] = directory.glob("journal-*.jsonl")
+    first, *_, last = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert "stopping_criterion" in first and first["status"] == "PENDING"
+    assert "stopping_criterion" not in last and "checkpoint_2" in last["checkpoint"]
+
+
+def test_t4_7_a_torn_line_of_the_journal_is_left_out(results_dir: Path) -> None:
+    directory = failing_run(results_dir, checkpoint_freq=1)
+    [journal] = directory.glob("journal-*.jsonl")
+    with journal.open("a") as file:
+        file.write('{"trial_id": "x", "sta')
+    [trial] = run(Counter, name="exp", resume=True)
+    assert column(trial, "count") == [1, 2, 3, 4, 5]
+
+
 def test_t4_7_remote(tmp_path: Path, results_dir: Path) -> None:
     copy = {"upload_dir": str(tmp_path / "cloud"), "sync_to_cloud": _copy}
     failing_run(results_dir, checkpoint_freq=1, **copy)

@@ -177,6 +177,12 @@ def test_t1_6_a_missing_criterion_is_an_error_of_the_trial() -> None:
     assert "'tme' is not in the result; did you mean 'time'?" in Path(trial.error_file).read_text()
 
 
+def test_t1_6_limits_are_numbers(results_dir: Path) -> None:
+    with pytest.raises(tune.TuneError, match="'a/b' must be a number, not 'ten'"):
+        run(report_ten, stop={"a": {"b": "ten"}})
+    assert not results_dir.exists()
+
+
 def test_t1_9_samples_repeat_the_grid() -> None:
     config = {"x": tune.grid_search([1, 2]), "y": tune.uniform(0, 1)}
     trials = run(report_once, config=config, num_samples=3).trials
