@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from numbers import Real
 from typing import Any
 
-from rltune.config import OBSOLETE, Config, Schedule, logger, option
+from rltune.config import OBSOLETE, Config, Schedule, logger, option, range_problems
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class AlgorithmConfig(Config):
     """Settings of every algorithm. Defaults that differ from RLlib's say so in their help."""
 
     env: Any = option(None, "Gymnasium id, registered name, class or 'module:Class'")
-    env_config: dict = option(dict, "handed to the environment")
+    env_config: dict[str, Any] = option(dict, "handed to the environment")
     framework: str = option("auto", "what trains", choices=("auto", "torch", "tf", "jax"))
     seed: int | None = option(None, "seed of everything; null draws one and records it", low=0, high=2**32 - 1)
     model: ModelConfig = option(ModelConfig, "the shape of the networks")
@@ -69,44 +71,66 @@ class AlgorithmConfig(Config):
     num_cpus_for_driver: int = option(1, "cores (and threads) of the trial's process", low=1)
     num_cpus_per_worker: float = option(1, "cores of each rollout actor", low=0)
     num_gpus_per_worker: float = option(0, "GPUs of each rollout actor; fractions allowed", low=0)
-    custom_resources_per_worker: dict = option(dict, "Ray resources of each rollout actor")
+    custom_resources_per_worker: dict[str, Any] = option(dict, "Ray resources of each rollout actor")
 
     evaluation_interval: int | None = option(None, "iterations between evaluations; null is off", low=1, hot=True)
     evaluation_num_episodes: int = option(10, "episodes of an evaluation", low=1, hot=True)
-    evaluation_config: dict = option(dict, "keys that differ while evaluating: env_config, explore")
+    evaluation_config: dict[str, Any] = option(dict, "keys that differ while evaluating: env_config, explore")
     metrics_smoothing_episodes: int = option(100, "last episodes that episode_reward_mean covers", low=1)
     store_buffer_in_checkpoints: bool = option(False, "replay buffer in checkpoints: exact continuation, larger files")
     log_sys_usage: bool = option(True, "key perf: CPU and memory in use")
     log_level: str = option("WARN", "of the trial's process", choices=("DEBUG", "INFO", "WARN", "ERROR"))
-    callbacks: dict = option(dict, "on_train_result: called with {'trainer', 'result'} before logging")
+    callbacks: dict[str, Any] = option(dict, "on_train_result: called with {'trainer', 'result'} before logging")
 
     @classmethod
     def translate(cls, raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         for key in [key for key in raw if key in OBSOLETE]:
             raw.pop(key)
-            logger.warning("config key %r changes nothing: %s", key, OBSOLETE[key])
+            _warn_obsolete(key)
         if "sample_batch_size" in raw:
             if "rollout_fragment_length" in raw:
                 problems.append("'sample_batch_size' is an alias of 'rollout_fragment_length'; give one of them")
             raw["rollout_fragment_length"] = raw.pop("sample_batch_size")
-        if raw.pop("use_pytorch", False):
-            if raw.setdefault("framework", "torch") not in ("torch", "auto"):
-                problems.append(f"'use_pytorch' contradicts framework {raw['framework']!r}")
+        use_pytorch = raw.pop("use_pytorch", False)
+        if not isinstance(use_pytorch, bool):
+            problems.append(f"'use_pytorch' is {use_pytorch!r}; it must be true or false")
+        elif use_pytorch and raw.setdefault("framework", "torch") not in ("torch", "auto"):
+            problems.append(f"'use_pytorch' contradicts framework {raw['framework']!r}")
         return raw
 
     def problems(self) -> Iterator[str]:
+        yield from self._schedule_problems()
+        yield from self._mapping_problems()
         if self.num_gpus > 1:
             yield f"'num_gpus' is {self.num_gpus}; a trial's process uses at most one GPU"
-        if self.lr_schedule and self.lr_schedule[0][0] > 0:
-            yield "'lr_schedule' must begin at timestep 0"
         if self.clip_rewards and self.normalize_rewards:
             yield "'clip_rewards' and 'normalize_rewards' exclude each other"
-        for key in self.evaluation_config:
+
+    def _schedule_problems(self) -> Iterator[str]:
+        """`X_schedule` replaces X from timestep 0 on, within the bounds of X."""
+        known = self.fields_by_key()
+        for key in known:
+            points: Schedule | None = getattr(self, key, None) if key.endswith("_schedule") else None
+            for i, (timesteps, value) in enumerate(points or ()):
+                if i == 0 and timesteps != 0:
+                    yield f"'{key}' must begin at timestep 0"
+                yield from range_problems(known[key.removesuffix("_schedule")], f"{key} at {timesteps:.0f}", value)
+
+    def _mapping_problems(self) -> Iterator[str]:
+        for key, value in self.custom_resources_per_worker.items():
+            if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= 0:
+                yield f"'custom_resources_per_worker.{key}' is {value!r}; it must be a number of at least 0"
+        for key, value in self.evaluation_config.items():
             if key not in ("env_config", "explore"):
                 yield f"Unknown key 'evaluation_config.{key}'; it may hold 'env_config' and 'explore'"
-        for key in self.callbacks:
+            elif not isinstance(value, bool if key == "explore" else dict):
+                expected = "true or false" if key == "explore" else "a mapping"
+                yield f"'evaluation_config.{key}' is {value!r}; it must be {expected}"
+        for key, value in self.callbacks.items():
             if key != "on_train_result":
                 yield f"Unknown callback 'callbacks.{key}'; there is 'on_train_result'"
+            elif not callable(value):
+                yield f"'callbacks.{key}' is {value!r}; it must be a function"
 
     @property
     def share_layers(self) -> bool:
@@ -117,3 +141,9 @@ class AlgorithmConfig(Config):
     def num_envs(self) -> int:
         """Environments over all rollout workers."""
         return max(self.num_workers, 1) * self.num_envs_per_worker
+
+
+@cache
+def _warn_obsolete(key: str) -> None:
+    """Once per process: a config is read several times."""
+    logger.warning("config key %r changes nothing: %s", key, OBSOLETE[key])

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
+import math
 import numbers
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ RENAMED = {
     "num_envs": "num_envs_per_worker",
     "n_steps": "rollout_fragment_length",
     "num_steps": "rollout_fragment_length",
-    "batch_size": "sgd_minibatch_size (on-policy) or train_batch_size (off-policy)",
+    "batch_size": "sgd_minibatch_size train_batch_size",
     "sgd_batchsize": "sgd_minibatch_size",
     "sgd_stepsize": "lr",
     "minibatch_size": "sgd_minibatch_size",
@@ -52,11 +52,16 @@ RENAMED = {
     "use_gpu_for_workers": "num_gpus_per_worker",
     "policy_kwargs": "model",
     "hidden_sizes": "model.fcnet_hiddens",
+    "fcnet_hiddens": "model.fcnet_hiddens",
+    "fcnet_activation": "model.fcnet_activation",
     "exploration_final_epsilon": "exploration_final_eps",
     "learning_start": "learning_starts",
     "target_update_interval": "target_network_update_freq",
 }
-"""What other libraries (and older RLlib) call a key; consulted before the nearest spelling."""
+"""What other libraries (and older RLlib) call a key; consulted before the nearest spelling.
+
+Of several names the first that the algorithm has is meant.
+"""
 
 UNSUPPORTED = {
     "monitor": "record videos with `rltune rollout CHECKPOINT --video-dir DIR`",
@@ -91,6 +96,24 @@ UNSUPPORTED = {
     "worker_side_prioritization": "belongs to APEX, which is not there yet",
     "eager": "use framework: tf",
     "eager_tracing": "use framework: tf",
+    "no_eager_on_workers": "rollout workers act in numpy",
+    "optimizer": "each algorithm has one optimizer, Adam: set lr, adam_epsilon and grad_clip",
+    "conv_filters": "convolutional networks are not there yet",
+    "conv_activation": "convolutional networks are not there yet",
+    "no_final_linear": "the last layer is always linear and of the size that the actions need",
+    "use_lstm": "recurrent networks are not there yet",
+    "max_seq_len": "recurrent networks are not there yet",
+    "lstm_cell_size": "recurrent networks are not there yet",
+    "lstm_use_prev_action_reward": "recurrent networks are not there yet",
+    "state_shape": "recurrent networks are not there yet",
+    "framestack": "wrap the environment instead",
+    "dim": "wrap the environment instead",
+    "grayscale": "wrap the environment instead",
+    "zero_mean": "wrap the environment instead",
+    "custom_preprocessor": "wrap the environment instead",
+    "custom_model": "custom models are not there yet",
+    "custom_action_dist": "custom models are not there yet",
+    "custom_options": "custom models are not there yet",
 }
 """RLlib keys that are known and do nothing here: always an error, never dropped silently."""
 
@@ -157,11 +180,6 @@ def key_of(f: dataclasses.Field[Any]) -> str:
     return f.metadata.get("key") or f.name
 
 
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
@@ -175,7 +193,7 @@ def _as_float(value: Any) -> float:
 
 
 def _as_int(value: Any) -> int:
-    if not _is_number(value) or int(value) != value:
+    if not _is_number(value) or not math.isfinite(value) or int(value) != value:
         raise TypeError
     return int(value)
 
@@ -192,8 +210,20 @@ def _as_str(value: Any) -> str:
     return value
 
 
+def _as_mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return dict(value)
+
+
+def _items(value: Any) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return value
+
+
 def _as_schedule(value: Any) -> Schedule:
-    points = tuple((float(_as_int(t)), _as_float(v)) for t, v in value)
+    points = tuple((float(_as_int(t)), _as_float(v)) for t, v in map(_items, _items(value)))
     if not points or any(a[0] >= b[0] for a, b in zip(points, points[1:], strict=False)):
         raise TypeError
     return points
@@ -204,9 +234,9 @@ _CONVERTERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     int: ("a whole number", _as_int),
     bool: ("true or false", _as_bool),
     str: ("text", _as_str),
-    dict: ("a mapping", lambda v: dict(v)),
+    dict[str, Any]: ("a mapping", _as_mapping),
     Schedule: ("a list of [timesteps, value] with rising timesteps", _as_schedule),
-    tuple[int, ...]: ("a list of whole numbers", lambda v: tuple(_as_int(x) for x in v)),
+    tuple[int, ...]: ("a list of whole numbers", lambda v: tuple(map(_as_int, _items(v)))),
 }
 
 
@@ -224,10 +254,6 @@ def convert(value: Any, hint: Any) -> Any:
         else:
             words, converter = _CONVERTERS[kind]
             expected.append(words)
-            if kind is dict and not isinstance(value, Mapping):
-                continue
-            if kind in (Schedule, tuple[int, ...]) and not isinstance(value, list | tuple):
-                continue
             try:
                 return converter(value)
             except (TypeError, ValueError):
@@ -252,13 +278,13 @@ class Config:
     def parse(cls: type[C], raw: Mapping[str, Any], prefix: str = "") -> tuple[C | None, list[str]]:
         """The config, or None, and every problem found. Pure: nothing is changed or built."""
         problems: list[str] = []
-        known, values = cls.fields_by_key(), {}
+        known, hints, values = cls.fields_by_key(), typing.get_type_hints(cls), {}
         for key, value in cls.translate(dict(raw), problems).items():
             if key not in known:
-                problems.append(cls._unknown(prefix + str(key), str(key), known))
+                problems.append(cls._unknown(prefix, str(key), known))
                 continue
             f = known[key]
-            hint = _hints(cls)[f.name]
+            hint = hints[f.name]
             if isinstance(hint, type) and issubclass(hint, Config):
                 if not isinstance(value, Mapping):
                     problems.append(f"'{prefix}{key}' is {value!r}; it must be a mapping")
@@ -271,7 +297,7 @@ class Config:
             except TypeError as expected:
                 problems.append(f"'{prefix}{key}' is {value!r}; it must be {expected}")
                 continue
-            problems += _range_problems(f, prefix + key, values[f.name])
+            problems += range_problems(f, prefix + key, values[f.name])
         if problems:
             return None, problems
         config = cls(**values)
@@ -284,14 +310,16 @@ class Config:
         return raw
 
     @classmethod
-    def _unknown(cls, full: str, key: str, known: Mapping[str, Any]) -> str:
+    def _unknown(cls, prefix: str, key: str, known: Mapping[str, Any]) -> str:
         if key in UNSUPPORTED:
-            return f"key '{full}' of RLlib is not supported: {UNSUPPORTED[key]}"
-        message = f"Unknown key '{full}' in config of {cls.owner()}"
-        if key in RENAMED:
-            return f"{message}; here it is called '{RENAMED[key]}'"
-        guess = nearest(key, known)
-        return f"{message}; nearest: '{guess}'" if guess else f"{message}; see `rltune config {cls.owner()}`"
+            return f"key '{prefix}{key}' of RLlib is not supported: {UNSUPPORTED[key]}"
+        message = f"Unknown key '{prefix}{key}' in config of {cls.owner()}"
+        for name in RENAMED.get(key, "").split():
+            if name.split(".")[0] in known:
+                return f"{message}; here it is called '{prefix}{name}'"
+        if guess := nearest(key, known):
+            return f"{message}; nearest: '{prefix}{guess}'"
+        return f"{message}; see `rltune config {cls.owner()}`"
 
     @classmethod
     def from_dict(cls: type[C], raw: Mapping[str, Any]) -> C:
@@ -318,12 +346,15 @@ class Config:
 def _plain(value: Any) -> Any:
     if isinstance(value, Config):
         return value.to_dict()
-    if isinstance(value, tuple):
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return value
 
 
-def _range_problems(f: dataclasses.Field[Any], key: str, value: Any) -> Iterator[str]:
+def range_problems(f: dataclasses.Field[Any], key: str, value: Any) -> Iterator[str]:
+    """What is wrong with `value`, called `key`, as a value of `f`: nothing if it is None or no number or choice."""
     m = f.metadata
     if value is None:
         return
@@ -334,8 +365,9 @@ def _range_problems(f: dataclasses.Field[Any], key: str, value: Any) -> Iterator
         )
     if not _is_number(value):
         return
-    if value != value:
-        yield f"'{key}' is not a number (NaN)"
+    if not math.isfinite(value):
+        yield f"'{key}' is {value}; it must be finite" + ("; null is off" if "None" in str(f.type) else "")
+        return
     if m["low"] is not None and value < m["low"]:
         yield f"'{key}' is {value}; it must be at least {m['low']}"
     if m["high"] is not None and value > m["high"]:
