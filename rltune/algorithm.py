@@ -5,6 +5,7 @@ Subclasses say which batches go to the learner (`training_step`); `agents/` says
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -159,6 +160,8 @@ class Algorithm(Trainable):
             self.config["seed"] = config["seed"]
             typed = self.config_class.from_dict(config)
         self.cfg = typed
+        logging.basicConfig()  # nothing where the application has set up its logging
+        logging.getLogger("rltune").setLevel(typed.log_level)
         assert typed.seed is not None
         framework = choose_framework(typed.framework)
         self.workers = WorkerSet(type(self), typed)  # actors start while the framework is imported
@@ -296,10 +299,9 @@ class Algorithm(Trainable):
     def save(self, checkpoint_dir: str | None = None) -> str:
         """Writes `checkpoint_<iteration>/` and returns it; what `restore` and `rltune rollout` take."""
         directory = self.checkpoint_directory(checkpoint_dir)
-        (directory / checkpoints.MANIFEST).unlink(missing_ok=True)
         manifest = {
             "algorithm": type(self).__name__,
-            "config": _jsonable(self.cfg.to_dict()),
+            "config": _jsonable({**self.cfg.to_dict(), "callbacks": {}}),  # functions are not kept
             "framework": self.learner.framework,
             "observation_space": space_to_dict(self.observation_space),
             "action_space": space_to_dict(self.action_space),

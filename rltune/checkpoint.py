@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from rltune.version import __version__
+
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 _TENSOR = "__tensor__"
@@ -29,7 +31,7 @@ class CheckpointError(ValueError):
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """`data` at `path`, whole or not at all, on disk when this returns."""
+    """`data` at `path`, whole or not at all: its bytes are on disk before its name is."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -44,11 +46,18 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def split_tree(tree: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """A nested state as (what JSON holds, named arrays): every numpy array becomes a reference to its name."""
+    """A nested state as (what JSON holds, named arrays): every numpy array becomes a reference to its name.
+
+    Raises TypeError naming what a checkpoint cannot hold.
+    """
     arrays: dict[str, np.ndarray] = {}
 
     def walk(node: Any, path: str) -> Any:
         if isinstance(node, np.ndarray):
+            if node.dtype.kind not in "biuf":
+                raise TypeError(f"state {path} is an array of {node.dtype}, which a checkpoint cannot hold")
+            while path in arrays:  # a/b may be one key, or b within a
+                path += "+"
             arrays[path] = np.ascontiguousarray(node)
             return {_TENSOR: path, "shape": list(node.shape)}
         if isinstance(node, np.generic):
@@ -65,7 +74,7 @@ def split_tree(tree: Any) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def join_tree(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The inverse of `split_tree` (tuples come back as lists)."""
+    """The inverse of `split_tree` (tuples come back as lists, keys as text)."""
     if isinstance(tree, dict):
         if _TENSOR in tree:
             return arrays[tree[_TENSOR]].reshape(tree["shape"])
@@ -77,8 +86,8 @@ def join_tree(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def library_versions() -> dict[str, str]:
     """Versions of what a checkpoint's numbers depend on."""
-    versions = {"python": platform.python_version()}
-    for name in ("rltune", "numpy", "gymnasium", "torch", "tensorflow", "jax", "ray"):
+    versions = {"python": platform.python_version(), "rltune": __version__}
+    for name in ("numpy", "gymnasium", "torch", "tensorflow", "jax", "ray"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -87,11 +96,13 @@ def library_versions() -> dict[str, str]:
 
 
 def write_checkpoint(directory: str | Path, manifest: dict[str, Any], trees: dict[str, Any]) -> None:
-    """Writes each nested state of `trees` as NAME.json + NAME.safetensors, then the manifest."""
+    """Writes each nested state of `trees` as NAME.json + NAME.safetensors, then the manifest. What was a checkpoint
+    there is none until then."""
     from safetensors.numpy import save
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / MANIFEST).unlink(missing_ok=True)
     digests = {}
     for name, tree in trees.items():
         plain, arrays = split_tree(tree)
@@ -109,11 +120,13 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     """The manifest of a checkpoint directory. Raises CheckpointError."""
     path = Path(directory) / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"no checkpoint at {directory}: it has no {MANIFEST}") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from None
+    if not isinstance(manifest, dict):
+        raise CheckpointError(f"{path} is no manifest")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has format version {manifest.get('format_version')!r}; this rltune reads version {FORMAT_VERSION}"
