@@ -58,7 +58,7 @@ class Learner:
     def get_state(self) -> dict[str, Any]:
         """Parameters and moments by name, whatever the framework."""
         flat = self._updater.get_state()
-        named = {part: self._spec.unpack(flat[part]) for part in ("theta", "m", "v", "target") if part in flat}
+        named: dict[str, Any] = {part: self._spec.unpack(flat[part]) for part in ("theta", "m", "v", "target") if part in flat}
         return {**named, "t": int(flat["t"]), "weights_version": self.weights_version}
 
     def set_state(self, state: Mapping[str, Any]) -> None:

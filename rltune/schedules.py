@@ -14,5 +14,7 @@ def piecewise_linear(points: Schedule, timesteps: int) -> float:
 
 
 def linear(start: float, end: float, duration: float, timesteps: int) -> float:
-    """From `start` to `end` over `duration` timesteps, then constant."""
-    return piecewise_linear(((0, start), (max(duration, 1e-9), end)), timesteps)
+    """From `start` to `end` over `duration` timesteps, then constant; `end` at once where `duration` is 0."""
+    if timesteps >= duration:
+        return float(end)
+    return piecewise_linear(((0, start), (duration, end)), timesteps)

@@ -75,7 +75,7 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-OPS: Ops = sys.modules[__name__]  # type: ignore[assignment]
+OPS: Ops = sys.modules[__name__]
 
 
 def make_updater(settings: UpdaterSettings) -> TorchUpdater:
@@ -131,7 +131,7 @@ class TorchUpdater:
                 OPS, self._theta, self._m, self._v, self._t, gradient, coeffs["lr"], coeffs["adam_epsilon"]
             )
             if self._settings.has_target and (tau := coeffs["target_tau"]) > 0:
-                self._target = self._target + tau * (self._theta - self._target)
+                self._target = torch.lerp(self._target, self._theta, tau)
             stats = {name: value.detach() for name, value in stats.items()}
         return {**stats, "grad_gnorm": norm}, {name: value.detach() for name, value in rows.items()}
 
@@ -139,8 +139,7 @@ class TorchUpdater:
         if column.dtype != np.uint8:
             kind = np.int64 if np.issubdtype(column.dtype, np.integer) else np.float32
             column = column.astype(kind, copy=False)
-        if not column.flags.writeable:  # torch refuses to promise anything about read-only memory
-            column = column.copy()
+        column = np.require(column, requirements=("C", "W"))  # torch takes no read-only or reversed memory
         return torch.from_numpy(column).to(self._device)
 
     def get_state(self) -> dict[str, np.ndarray]:

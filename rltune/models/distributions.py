@@ -33,11 +33,12 @@ class Distribution(Protocol):
 
 
 def _inverse_cdf(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Category per row of logits [N, n] for uniform [N]."""
+    """Category per row of logits [N, n] for uniform [N] in [0, 1). Never one whose probability is 0: `uniform` may be
+    exactly 0, which belongs to the first category that has a share."""
     weights = np.exp(logits - logits.max(-1, keepdims=True))
     cumulative = np.cumsum(weights, -1)
-    picked = np.sum(cumulative < uniform[:, None] * cumulative[:, -1:], -1)
-    return np.minimum(picked, logits.shape[-1] - 1)
+    picked = np.sum(cumulative <= uniform[:, None] * cumulative[:, -1:], -1)
+    return np.asarray(np.minimum(picked, logits.shape[-1] - 1))
 
 
 class Categorical:
@@ -53,7 +54,7 @@ class Categorical:
         return _inverse_cdf(inputs, noise[:, 0])
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
-        return np.argmax(inputs, -1)
+        return np.asarray(np.argmax(inputs, -1))
 
     def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
         return ops.gather(ops.log_softmax(inputs), actions)
@@ -110,7 +111,7 @@ class DiagGaussian:
 
     def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
         mean, log_std = inputs[:, : self.size], inputs[:, self.size :]
-        return mean + np.exp(log_std) * noise
+        return np.asarray(mean + np.exp(log_std) * noise)
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
         return inputs[:, : self.size]
