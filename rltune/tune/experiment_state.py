@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,16 @@ def journal_path(state: Path) -> Path:
     return state.with_name(JOURNAL.format(state.stem.removeprefix(PREFIX)))
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path, loads: Callable[[bytes], Any] = json_encoding.loads) -> dict[str, Any]:
     """The state in `path`, brought up to date with its journal. Raises TuneError if it cannot be
     read.
+
+    The default of `loads` unpickles what JSON cannot hold; `json.loads` leaves it as it is written.
     """
     try:
-        state: dict[str, Any] = json_encoding.loads(path.read_text())
+        state: dict[str, Any] = loads(path.read_bytes())
         state["checkpoints"], state["runner_data"], state["stats"]
-        replay(journal_path(path), state["checkpoints"])
+        replay(journal_path(path), state["checkpoints"], loads)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise TuneError(f"{path} cannot be read: {error!r}") from error
     return state

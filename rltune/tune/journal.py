@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,20 @@ class Journal:
             self._file = None
 
 
-def replay(path: Path, records: list[dict[str, Any]]) -> None:
+def replay(
+    path: Path,
+    records: list[dict[str, Any]],
+    loads: Callable[[bytes], Any] = json_encoding.loads,
+) -> None:
     """Brings `records` up to date with the journal in `path`, if there is one.
 
-    A last line that is not whole is left out.
+    A last line that is not whole is left out. `loads` reads a line.
     """
     if not path.exists():
         return
     by_id = {record["trial_id"]: record for record in records}
     for line in path.read_bytes().split(b"\n")[:-1]:
-        fields = json_encoding.loads(line)
+        fields = loads(line)
         if fields["trial_id"] not in by_id:
             records.append(fields)
             by_id[fields["trial_id"]] = fields

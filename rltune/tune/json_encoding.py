@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import struct
 from typing import Any
 
 import numpy as np
 
 TYPE = "_type"
 FALLBACK = "CLOUDPICKLE_FALLBACK"
+PICKLED = "<pickled>"
+# The pickle of one float, in hexadecimal: protocol, an optional frame, the number, the end.
+_FLOAT = re.compile("80..(?:95.{16})?47([0-9a-f]{16})2e")
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
@@ -29,6 +34,22 @@ def loads(text: str | bytes) -> Any:
     no JSON.
     """
     return json.loads(text, object_hook=_decode)
+
+
+def is_fallback(value: Any) -> bool:
+    """Whether a value of the bare JSON stands for one that JSON cannot hold."""
+    return isinstance(value, dict) and value.get(TYPE) == FALLBACK
+
+
+def readable(value: Any) -> Any:
+    """What a value of the bare JSON tells without unpickling anything.
+
+    A fallback is its number where it holds a float, else the text `<pickled>`.
+    """
+    if not is_fallback(value):
+        return value
+    number = _FLOAT.fullmatch(str(value.get("value")))
+    return struct.unpack(">d", bytes.fromhex(number[1]))[0] if number else PICKLED
 
 
 def _encode(value: Any) -> Any:
@@ -52,7 +73,7 @@ def _fallback(value: Any) -> dict[str, str]:
 
 
 def _decode(value: dict[str, Any]) -> Any:
-    if value.get(TYPE) != FALLBACK:
+    if not is_fallback(value):
         return value
     import cloudpickle
 

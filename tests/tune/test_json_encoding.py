@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rltune.tune.json_encoding import dumps, loads
+from rltune.tune.json_encoding import dumps, loads, readable
 from rltune.tune.sample import function
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -65,3 +65,19 @@ def test_arrays_keep_their_type() -> None:
 def test_no_json_is_a_value_error() -> None:
     with pytest.raises(ValueError):
         loads("{")
+
+
+@given(st.floats())
+def test_what_reads_without_unpickling_sees_every_number(value: float) -> None:
+    shown = readable(json.loads(dumps(value)))
+    assert shown == value or (np.isnan(shown) and np.isnan(value))
+
+
+def test_nothing_is_unpickled_to_be_read() -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return pytest.fail, ("unpickled",)
+
+    assert readable(json.loads(dumps(Bomb()))) == "<pickled>"
+    assert readable({"_type": "CLOUDPICKLE_FALLBACK"}) == "<pickled>"
+    assert readable({"_type": "mine", "value": 1}) == {"_type": "mine", "value": 1}
