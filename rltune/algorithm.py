@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import gymnasium
 import numpy as np
 
 from rltune import checkpoint as checkpoints
 from rltune.algorithm_config import AlgorithmConfig
 from rltune.config import ConfigError
 from rltune.envs.errors import EnvError
+from rltune.envs.filters import NoFilter, RewardNormalizer
 from rltune.envs.make import make_env, resolve_env
 from rltune.envs.space_json import space_to_dict
 from rltune.envs.spaces import unsupported_reason
@@ -78,7 +80,7 @@ class Algorithm(Trainable):
         raise NotImplementedError
 
     def training_step(self) -> dict[str, Any]:
-        """Samples, updates, and returns the learner's statistics."""
+        """Samples, updates, and returns the learner's statistics; empty where no update was due."""
         raise NotImplementedError
 
     # Before anything is built.
@@ -110,8 +112,8 @@ class Algorithm(Trainable):
             if spec.gym_id is None:
                 return []
             instance = make_env(spec)
-        except (EnvError, TypeError) as error:
-            return [str(error)]
+        except (EnvError, TypeError, gymnasium.error.Error) as error:
+            return [f"env {env!r}: {error}" if not isinstance(error, EnvError) else str(error)]
         spaces = instance.observation_space, instance.action_space
         instance.close()
         return cls._space_problems(*spaces)
@@ -164,6 +166,7 @@ class Algorithm(Trainable):
         logging.getLogger("rltune").setLevel(typed.log_level)
         assert typed.seed is not None
         framework = choose_framework(typed.framework)
+        self._evaluator: Evaluator | None = None
         self.workers = WorkerSet(type(self), typed)  # actors start while the framework is imported
         preload(framework)
         spaces = self.workers.spaces()
@@ -177,11 +180,11 @@ class Algorithm(Trainable):
             device=choose_device(framework, typed.num_gpus), threads=typed.num_cpus_for_driver,
         )  # fmt: skip
         self._learner_rng = stream(typed.seed, "learner")
+        self._caller_rng = stream(typed.seed, "compute_action")  # whoever asks for actions must not change training
         self.metrics = EpisodeMetrics(typed.metrics_smoothing_episodes)
         self.perf = SamplerPerf()
-        self._reward_filter: Any = None
+        self._reward_filter = RewardNormalizer(1, typed.gamma) if typed.normalize_rewards else NoFilter()
         self.num_steps_sampled = self.num_steps_trained = 0
-        self._evaluator: Evaluator | None = None
         self._exact = True
         self._rollout_steps = typed.rollout_fragment_length or self._fitting_fragment(typed)
         self._sync_policy()
@@ -207,34 +210,22 @@ class Algorithm(Trainable):
 
     def sample(self, coeffs: dict[str, float]) -> list[Rollout]:
         """One rollout of every worker with the newest weights, counted and its filter statistics merged."""
-        filters: dict[str, Any] = {"obs": self.policy.filter.get_state()}
-        if self._reward_filter is not None:
-            filters["reward"] = self._reward_filter
+        filters = {"obs": self.policy.filter.get_state(), "reward": self._reward_filter.get_state()}
         orders = Orders(self.policy.params, self.policy.weights_version, coeffs, filters)
         rollouts = self.workers.sample(orders, self._rollout_steps)
         self.policy.filter.merge([r.filter_deltas["obs"] for r in rollouts])
-        self._merge_reward_filters(rollouts)
+        self._reward_filter.merge([r.filter_deltas["reward"] for r in rollouts])
         for rollout in rollouts:
             self.metrics.add(rollout.episode_rewards, rollout.episode_lengths)
             self.perf.add(rollout.perf, rollout.steps)
             self.num_steps_sampled += rollout.steps
         return rollouts
 
-    def _merge_reward_filters(self, rollouts: list[Rollout]) -> None:
-        if not self.cfg.normalize_rewards:
-            return
-        from rltune.envs.filters import RewardNormalizer
-
-        merged = RewardNormalizer(1, self.cfg.gamma)
-        if self._reward_filter is not None:
-            merged.set_state(self._reward_filter)
-        merged.merge([r.filter_deltas["reward"] for r in rollouts])
-        self._reward_filter = merged.get_state()
-
     def _train(self) -> dict[str, Any]:
         began, before = time.monotonic(), self.num_steps_sampled
+        learner_stats: dict[str, Any] = {}
         while True:
-            learner_stats = self.training_step()
+            learner_stats = self.training_step() or learner_stats
             sampled = self.num_steps_sampled - before
             elapsed = time.monotonic() - began
             if sampled >= self.cfg.timesteps_per_iteration and elapsed >= self.cfg.min_iter_time_s:
@@ -276,12 +267,12 @@ class Algorithm(Trainable):
         """Plays `evaluation_num_episodes` episodes; see `Evaluator.evaluate`."""
         if self._evaluator is None:
             self._evaluator = Evaluator(self.cfg)
-        return self._evaluator.evaluate(self.policy)
+        return self._evaluator.evaluate(self.policy, self.coeffs().get("epsilon", 1.0))
 
     def compute_action(self, observation: Any, explore: bool = False) -> Any:
         """The action for one observation of the environment, as the environment takes it; greedy unless `explore`."""
         obs = self.policy.filter.apply(self.policy.preprocessor.single(observation)[None])
-        noise = self.distribution.noise(self._learner_rng, 1) if explore else None
+        noise = self.distribution.noise(self._caller_rng, 1) if explore else None
         action = self.policy.actions.to_env(self.policy.act(obs, noise, self.coeffs().get("epsilon", 1.0))[0])[0]
         return action.item() if isinstance(action, np.generic) else action
 
@@ -314,23 +305,32 @@ class Algorithm(Trainable):
     def restore(self, checkpoint_path: str) -> None:
         """Goes on from a checkpoint of the same algorithm. Raises CheckpointError (or ValueError where it does not fit)."""
         manifest, state = checkpoints.read_checkpoint(checkpoint_path)
-        if manifest["algorithm"] != type(self).__name__:
-            raise checkpoints.CheckpointError(
-                f"{checkpoint_path} is a checkpoint of {manifest['algorithm']}, not of {type(self).__name__}"
-            )
-        self.set_counters(manifest["counters"])
+        self._check_algorithm(manifest, checkpoint_path)
         self.set_state(state)
+        self.set_counters(manifest["counters"])
+
+    @classmethod
+    def _check_algorithm(cls, manifest: dict[str, Any], path: str | Path) -> None:
+        if manifest["algorithm"] != cls.__name__:
+            raise checkpoints.CheckpointError(
+                f"{path} is a checkpoint of {manifest['algorithm']}, not of {cls.__name__}"
+            )
 
     def delete_checkpoint(self, checkpoint_path: str) -> None:
         checkpoints.remove_checkpoint(checkpoint_path)
 
     @classmethod
     def from_checkpoint(cls: type[A], path: str | Path, config_overrides: dict[str, Any] | None = None) -> A:
-        """The algorithm of a checkpoint, built from its own config and restored."""
+        """The algorithm of a checkpoint, built from its own config and restored.
+
+        Of the class that it is called on; `Algorithm.from_checkpoint` finds the class by its registered name.
+        """
         from rltune.registry import get_trainable_cls
 
         manifest = checkpoints.read_manifest(path)
-        algorithm: A = get_trainable_cls(manifest["algorithm"])({**manifest["config"], **(config_overrides or {})})
+        kind = get_trainable_cls(manifest["algorithm"]) if cls is Algorithm else cls
+        kind._check_algorithm(manifest, path)
+        algorithm: A = kind({**manifest["config"], **(config_overrides or {})})
         algorithm.restore(str(path))
         return algorithm
 
@@ -344,7 +344,7 @@ class Algorithm(Trainable):
                 "num_steps_trained": self.num_steps_trained,
                 "learner_rng": self._learner_rng.bit_generator.state,
                 "filter": self.policy.filter.get_state(),
-                "reward_filter": self._reward_filter,
+                "reward_filter": self._reward_filter.get_state(),
                 "metrics": self.metrics.get_state(),
                 "evaluator": evaluator,
             },
@@ -358,10 +358,12 @@ class Algorithm(Trainable):
         self.num_steps_sampled, self.num_steps_trained = own["num_steps_sampled"], own["num_steps_trained"]
         self._learner_rng.bit_generator.state = own["learner_rng"]
         self.policy.filter.set_state(own["filter"])
-        self._reward_filter = own["reward_filter"]
+        self._reward_filter.set_state(own["reward_filter"])
         self.metrics.set_state(own["metrics"])
-        if own["evaluator"] is not None:
-            self._evaluator = Evaluator(self.cfg)
+        if self._evaluator is not None:
+            self._evaluator.stop()
+        self._evaluator = None if own["evaluator"] is None else Evaluator(self.cfg)
+        if self._evaluator is not None:
             self._evaluator.set_state(own["evaluator"])
         self._exact = self.workers.set_states(state["workers"]["workers"]) and self._exact
         self._sync_policy()
@@ -384,6 +386,7 @@ class Algorithm(Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Builds everything anew from `new_config`, in this process: nothing of the former trial is left."""
         self._stop()
+        self._zero_counters()
         self.config = new_config
         self._setup(new_config)
         return True
