@@ -33,7 +33,7 @@ class WorkerSet:
             ray.init(include_dashboard=False, log_to_driver=True)
         self._ray = ray
         self._snapshot = ray.put(registry.snapshot())
-        self._sent: tuple[int, Any] = (-1, None)
+        self._sent: tuple[Any, Any] = (None, None)
         self._actors = [self._start(i) for i in range(config.num_workers)]
 
     @property
@@ -59,10 +59,10 @@ class WorkerSet:
         """One rollout per worker, all in parallel, with the same orders."""
         if self._local:
             return [self._local.sample(orders, steps)]
-        sent_version, reference = self._sent
-        if sent_version != orders.weights_version:
+        sent, reference = self._sent
+        if sent is not orders.weights:  # not by version: a restored checkpoint may have the number of other weights
             reference = self._ray.put(orders.weights)
-            self._sent = (orders.weights_version, reference)
+            self._sent = (orders.weights, reference)
         command = _Command(reference, orders, steps)
         pending = [command(actor) for actor in self._actors]
         return [self._call(i, command, first) for i, first in enumerate(pending)]
@@ -81,8 +81,9 @@ class WorkerSet:
             return False
         if self._local:
             return self._local.set_state(states[0])
-        pending = [actor.set_state.remote(state) for actor, state in zip(self._actors, states, strict=True)]
-        return all(self._ray.get(pending))
+        commands = [lambda actor, state=state: actor.set_state.remote(state) for state in states]
+        pending = [command(actor) for command, actor in zip(commands, self._actors, strict=True)]
+        return all([self._call(i, commands[i], first) for i, first in enumerate(pending)])
 
     def _call(self, position: int, call: Any, pending: Any = None) -> Any:
         """The answer of one actor. A lost actor is replaced and asked again: of what it had sampled nothing is used.
@@ -97,6 +98,8 @@ class WorkerSet:
             except self._ray.exceptions.RayTaskError as error:
                 raise error.as_instanceof_cause() from None
             except self._ray.exceptions.RayActorError as error:
+                if error.args and isinstance(error.args[0], self._ray.exceptions.RayTaskError):
+                    raise error.args[0].as_instanceof_cause() from None  # its constructor raised, and would again
                 if attempt == MAX_RESTARTS_IN_A_ROW:
                     raise RuntimeError(
                         f"rollout worker {position + 1} was lost {attempt + 1} times in a row: {error}"
