@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-PURPOSES = ("init", "env", "action", "learner", "replay", "evaluation_env", "evaluation_action")
+PURPOSES = ("init", "env", "action", "learner", "replay", "evaluation_env", "evaluation_action", "compute_action")
 
 
 def seed_sequence(seed: int, purpose: str, index: int = 0, restarts: int = 0) -> np.random.SeedSequence:

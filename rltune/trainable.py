@@ -53,11 +53,7 @@ class Trainable:
         self._result_logger = logger_creator(self.config) if logger_creator else None
         self._logdir: str | None = getattr(self._result_logger, "logdir", None)
         self._experiment_id = uuid.uuid4().hex
-        self._iteration = 0
-        self._time_total = 0.0
-        self._timesteps_total: float | None = None
-        self._episodes_total: float | None = None
-        self._zero_since_restore()
+        self._zero_counters()
         self._usage = UsageMonitor() if self.config.get("log_sys_usage") else None
         start = time.monotonic()
         self._call_setup(copy.deepcopy(self.config))
@@ -276,6 +272,14 @@ class Trainable:
             self._setup(config)
         else:
             self._setup()  # type: ignore[call-arg]
+
+    def _zero_counters(self) -> None:
+        """Nothing has been trained yet."""
+        self._iteration = 0
+        self._time_total = 0.0
+        self._timesteps_total: float | None = None
+        self._episodes_total: float | None = None
+        self._zero_since_restore()
 
     def _zero_since_restore(self) -> None:
         self._time_since_restore = 0.0

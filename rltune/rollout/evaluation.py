@@ -27,8 +27,8 @@ class Evaluator:
         )
         self._rng = stream(config.seed, "evaluation_action")
 
-    def evaluate(self, policy: Policy) -> dict[str, Any]:
-        """Result keys over `evaluation_num_episodes` episodes.
+    def evaluate(self, policy: Policy, exploration: float) -> dict[str, Any]:
+        """Result keys over `evaluation_num_episodes` episodes; `exploration` is epsilon where there is one.
 
         Each environment plays a fixed share: taking the first that finish would favour short episodes.
         """
@@ -40,7 +40,7 @@ class Evaluator:
         obs = self._envs.reset()
         while (quota > 0).any():
             noise = policy.distribution.noise(self._rng, n) if self._explore else None
-            step = self._envs.step(policy.compute_actions(obs, noise))
+            step = self._envs.step(policy.compute_actions(obs, noise, exploration))
             obs = step.obs
             reward += step.rewards
             length += step.valid

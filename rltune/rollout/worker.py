@@ -108,9 +108,10 @@ class RolloutWorker:
         batch = self._pieces.postprocess(fragment, orders.coeffs)
         if not self._pieces.off_policy:
             batch = batch.rows(keep)
-        deltas = {"obs": self.policy.filter.pop_delta()}
-        if self._normalizer:
-            deltas["reward"] = self._normalizer.pop_delta()
+        deltas = {
+            "obs": self.policy.filter.pop_delta(),
+            "reward": self._normalizer.pop_delta() if self._normalizer else {},
+        }
         perf["processing_s"] += time.perf_counter() - began
         return Rollout(batch, sampled, rewards, lengths, self.policy.weights_version, deltas, starts, perf)
 
