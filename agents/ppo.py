@@ -108,14 +108,15 @@ class PPO(OnPolicyAlgorithm):
         stats = {"total_loss": total, "policy_loss": policy_loss, "vf_loss": vf_loss, "entropy": entropy, "kl": kl}
         return total, stats, {}
 
-    def after_update(self, stats: dict[str, float], batch: SampleBatch) -> dict[str, Any]:
-        used, coeffs = self.kl_coeff, self.coeffs()
+    def after_update(
+        self, stats: dict[str, float], batch: SampleBatch, coeffs: dict[str, float]
+    ) -> dict[str, Any]:
         if stats["kl"] > 2.0 * self.cfg.kl_target:  # section 4
             self.kl_coeff *= 1.5
         elif stats["kl"] < 0.5 * self.cfg.kl_target:
             self.kl_coeff *= 0.5
         return {
-            "cur_kl_coeff": used,
+            "cur_kl_coeff": coeffs["kl_coeff"],
             "entropy_coeff": coeffs["entropy_coeff"],
             "clip_param": coeffs["clip_param"],
             "vf_explained_var": explained_variance(batch[columns.VF_PREDS], batch[columns.VALUE_TARGETS]),

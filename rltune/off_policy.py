@@ -65,16 +65,19 @@ class OffPolicyAlgorithm(Algorithm):
 
     def _setup(self, config: dict[str, Any]) -> None:
         super()._setup(config)
-        cfg = self.cfg
-        rng = stream(cfg.seed, "replay")
-        self.replay: ReplayBuffer = (
-            PrioritizedReplayBuffer(cfg.buffer_size, rng, cfg.prioritized_replay_alpha, cfg.prioritized_replay_eps)
-            if cfg.prioritized_replay
-            else ReplayBuffer(cfg.buffer_size, rng)
-        )
+        self.replay = self._empty_replay()
         self.num_target_updates = 0
         self._rows_owed = 0.0
         self._last_target_update = 0
+
+    def _empty_replay(self) -> ReplayBuffer:
+        cfg = self.cfg
+        rng = stream(cfg.seed, "replay")
+        if not cfg.prioritized_replay:
+            return ReplayBuffer(cfg.buffer_size, rng)
+        return PrioritizedReplayBuffer(
+            cfg.buffer_size, rng, cfg.prioritized_replay_alpha, cfg.prioritized_replay_eps
+        )
 
     @classmethod
     def postprocess(cls, fragment: SampleBatch, coeffs: dict[str, float]) -> SampleBatch:
@@ -154,4 +157,5 @@ class OffPolicyAlgorithm(Algorithm):
             self.replay.set_state((state["replay"]["arrays"], state["replay"]["meta"]))
         else:
             self._exact = False
+            self.replay = self._empty_replay()  # what it holds belongs to other episodes
             logger.warning("the checkpoint has no replay buffer (store_buffer_in_checkpoints): it fills again")

@@ -51,7 +51,7 @@ class OnPolicyAlgorithm(Algorithm):
         self._sync_policy()
         epochs = self.minibatches(batch.count)[1]
         averages = {name: float(np.mean(values[-len(index) // epochs :])) for name, values in stats.items()}
-        return {"cur_lr": coeffs["lr"], **averages, **self.after_update(averages, batch)}
+        return {"cur_lr": coeffs["lr"], **averages, **self.after_update(averages, batch, coeffs)}
 
     def prepare(self, batch: SampleBatch) -> SampleBatch:
         """The last change to a whole training batch."""
@@ -61,6 +61,9 @@ class OnPolicyAlgorithm(Algorithm):
         """(minibatch size, epochs) for a batch of `rows`."""
         return rows, 1
 
-    def after_update(self, stats: dict[str, float], batch: SampleBatch) -> dict[str, Any]:
-        """Adapts what depends on the update (statistics averaged over the last epoch); returns further statistics."""
+    def after_update(
+        self, stats: dict[str, float], batch: SampleBatch, coeffs: dict[str, float]
+    ) -> dict[str, Any]:
+        """Adapts what depends on the update (statistics averaged over the last epoch, coefficients as they were in
+        it); returns further statistics."""
         return {}
