@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +60,19 @@ def make_plan(specs: Mapping[str, Mapping[str, Any]], flags: Mapping[str, Any]) 
     scheduler = _scheduler(given)
     checked = [check_experiment(name, spec) for name, spec in specs.items()]
     experiments = [experiment for experiment, _ in checked]
-    executor, reason = _executor(
-        given, experiments, [trial for _, trials in checked for trial in trials]
-    )
+    points = [trial for _, trials in checked for trial in trials]
+    executor, reason = _executor(given, experiments, points)
     cluster = {key.removeprefix("ray_"): given[key] for key in CLUSTER_FLAGS if key in given}
+    cores = os.cpu_count() or 1
+    joins = "RAY_ADDRESS" in os.environ or "ray_address" in given
+    if executor == "ray" and not joins and "num_cpus" not in cluster:
+        counted = _cores_to_count(points, cores)
+        if counted > cores:
+            cluster["num_cpus"] = counted
+            reason += (
+                f"; Ray counts {counted} cores for the {cores} of this machine, since a trial's own "
+                "process waits while its rollout actors sample"
+            )
     return Plan(
         experiments=experiments,
         executor=executor,
@@ -113,6 +124,16 @@ def _executor(
     if points[0].resources.has_extra():
         return "ray", "rollout actors"
     return "local", "one trial without rollout actors"
+
+
+def _cores_to_count(points: list[Trial], cores: int) -> int:
+    """How many cores a local Ray is told of: those of the machine, or one trial's worth where only the trial's own
+    process is too much. With rollout actors beyond the machine's cores it stays at the machine's, and the run says
+    that it does not fit.
+    """
+    needs = [trial.resources for trial in points if trial.resources.extra_cpu]
+    fitting = [math.ceil(r.cpu_total()) for r in needs if r.extra_cpu <= cores]
+    return max([cores, *fitting])
 
 
 def _resume(resume: str | bool, experiments: list[Experiment]) -> dict[str, str | bool]:

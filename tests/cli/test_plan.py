@@ -53,7 +53,19 @@ def refusal(*args: str) -> str:
 )
 def test_executor(args: list[str], executor: str, reason: str) -> None:
     made = plan(*COUNTER, *args)
-    assert (made.executor, made.reason) == (executor, reason)
+    assert (made.executor, made.reason.split(";")[0]) == (executor, reason)
+
+
+def test_a_local_ray_has_room_for_the_process_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two cores a trial with two rollout actors runs, one with three says that it does not fit."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    two = ("--run", "PPO", "--env", "CartPole-v1", "--config", '{"num_workers": 2}')
+    assert plan(*two).cluster == {"num_cpus": 3}
+    assert "Ray counts 3 cores for the 2" in plan(*two).reason
+    assert plan(*two[:-1], '{"num_workers": 3}').cluster == {}
+    assert plan(*two, "--ray-num-cpus", "5").cluster == {"num_cpus": 5}
+    assert plan(*two, "--ray-address", "auto").cluster == {}
 
 
 def test_algorithm_with_rollout_workers_runs_on_ray() -> None:
