@@ -108,7 +108,7 @@ class CopiesVectorEnv(VectorEnv):
         """The episode seeds, the actions of the running episodes and their last observations."""
         return {
             "kind": "copies",
-            "positions": [stream.position for stream in self._streams],
+            "streams": [stream.get_state() for stream in self._streams],
             "episode_seeds": list(self._episode_seeds),
             "actions": [self._tape.episode(index) for index in range(self.num_envs)],
             "obs": [leaf.copy() for leaf in leaves(self.obs)],
@@ -117,12 +117,12 @@ class CopiesVectorEnv(VectorEnv):
     def set_state(self, state: dict[str, Any]) -> bool:
         """Replays the running episodes; drops one that leads to another observation."""
         self.restored = np.zeros(self.num_envs, bool)
-        if state.get("kind") != "copies" or len(state["positions"]) != self.num_envs:
+        if state.get("kind") != "copies" or len(state["streams"]) != self.num_envs:
             self.reset()
             return False
         obs = empty_batch(self.single_observation_space, self.num_envs)
         for index, actions in enumerate(state["actions"]):
-            self._streams[index].position = int(state["positions"][index])
+            self._streams[index].set_state(state["streams"][index])
             self.restored[index] = actions is not None and self._replay(obs, index, state, actions)
             if not self.restored[index]:
                 self._begin_episode(obs, index, self._streams[index].next())

@@ -56,13 +56,13 @@ class GymnasiumVectorEnv(VectorEnv):
         return Step(obs, rewards, terminateds, truncateds, final_obs, valid)
 
     def get_state(self) -> dict[str, Any]:
-        """The position in the seed stream."""
-        return {"kind": "gymnasium", "position": self._stream.position}
+        """The seed stream."""
+        return {"kind": "gymnasium", "stream": self._stream.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> bool:
         """Begins new episodes with seeds that the saved run had not used; returns False."""
         if state.get("kind") == "gymnasium":
-            self._stream.position = int(state["position"])
+            self._stream.set_state(state["stream"])
         self.restored = np.zeros(self.num_envs, bool)
         self.reset()
         return False
@@ -138,10 +138,10 @@ class RowResetVectorEnv(VectorEnv):
         return Step(obs, rewards, terminateds, truncateds, final_obs, valid)
 
     def get_state(self) -> dict[str, Any]:
-        """The environment's arrays and the positions in the seed streams."""
+        """The environment's arrays and the seed streams."""
         return {
             "kind": "row_reset",
-            "positions": [stream.position for stream in self._streams],
+            "streams": [stream.get_state() for stream in self._streams],
             "state": self._env.state.copy(),
             "steps": self._env.steps.copy(),
             "obs": self.obs.copy(),
@@ -149,12 +149,12 @@ class RowResetVectorEnv(VectorEnv):
 
     def set_state(self, state: dict[str, Any]) -> bool:
         """Puts the arrays back; begins new episodes if they are of another kind or size."""
-        exact = state.get("kind") == "row_reset" and len(state["positions"]) == self.num_envs
+        exact = state.get("kind") == "row_reset" and len(state["streams"]) == self.num_envs
         self.restored = np.full(self.num_envs, exact)
         self.reset()
         if exact:
-            for stream, position in zip(self._streams, state["positions"], strict=True):
-                stream.position = int(position)
+            for stream, saved in zip(self._streams, state["streams"], strict=True):
+                stream.set_state(saved)
             self._env.state[:] = state["state"]
             self._env.steps[:] = state["steps"]
             self.obs = np.array(state["obs"])

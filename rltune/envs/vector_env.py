@@ -76,13 +76,16 @@ class VectorEnv(abc.ABC):
 class SeedStream:
     """The seeds of the successive episodes of one environment.
 
-    Seed k depends only on the SeedSequence and k, so the position in the stream is its whole state.
+    Seed k depends only on the SeedSequence and k. The state names both, so that a run goes on with
+    the seeds it began with even where it was given none and would draw another one now.
     """
 
     def __init__(self, sequence: np.random.SeedSequence) -> None:
-        self._sequence = sequence
+        self._begin(sequence, 0)
+
+    def _begin(self, sequence: np.random.SeedSequence, position: int) -> None:
+        self._sequence, self._position = sequence, position
         self._seeds = self._generate(32)
-        self.position = 0
 
     def _generate(self, count: int) -> np.ndarray:
         # The words of a shorter request are a prefix of those of a longer one. 31 bits, since
@@ -91,7 +94,21 @@ class SeedStream:
 
     def next(self) -> int:
         """The seed of the next episode, in [0, 2**31)."""
-        while self.position >= len(self._seeds):
-            self._seeds = self._generate(2 * max(len(self._seeds), self.position))
-        self.position += 1
-        return int(self._seeds[self.position - 1])
+        while self._position >= len(self._seeds):
+            self._seeds = self._generate(2 * max(len(self._seeds), self._position))
+        self._position += 1
+        return int(self._seeds[self._position - 1])
+
+    def get_state(self) -> dict[str, Any]:
+        """The sequence and the position in it, JSON-able."""
+        sequence = self._sequence
+        return {
+            "entropy": sequence.entropy,
+            "spawn_key": list(sequence.spawn_key),
+            "position": self._position,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The inverse of `get_state`."""
+        sequence = np.random.SeedSequence(state["entropy"], spawn_key=state["spawn_key"])
+        self._begin(sequence, int(state["position"]))

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -53,9 +55,12 @@ def test_set_episodes_goes_on_where_they_were():
 
 
 @pytest.mark.parametrize("position", [0, 31, 32, 200])
-def test_seeds_depend_on_nothing_but_their_position(position):
-    stream, other = (SeedStream(np.random.SeedSequence(3, spawn_key=(1,))) for _ in range(2))
+def test_a_seed_stream_goes_on_from_its_state_alone(position):
+    stream = SeedStream(np.random.SeedSequence(3, spawn_key=(1, 2)))
     seeds = [stream.next() for _ in range(300)]
-    other.position = position
-    assert [other.next() for _ in range(5)] == seeds[position : position + 5]
     assert len(set(seeds)) == 300 and max(seeds) < 2**31
+    again = SeedStream(np.random.SeedSequence(3, spawn_key=(1, 2)))
+    assert [again.next() for _ in range(position)] == seeds[:position]
+    other = SeedStream(np.random.SeedSequence(99))
+    other.set_state(json.loads(json.dumps(again.get_state())))
+    assert [other.next() for _ in range(5)] == seeds[position : position + 5]
