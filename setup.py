@@ -35,9 +35,11 @@ EXTRAS = {
         "ax-platform>=1.0",
     ],
     "analysis": ["pandas>=2.2", "tabulate>=0.9"],
+    "plot": ["pandas>=2.2", "plotly>=6"],
 }
 EXTRAS["dev"] = [
     *EXTRAS["analysis"],
+    *EXTRAS["plot"],
     "pytest>=8",
     "hypothesis>=6.100",
     "ruff>=0.6",

@@ -21,8 +21,20 @@ COMMANDS = {
         "rltune.cli.config:config",
         "Show every setting of an algorithm, and where it comes from.",
     ),
+    "list-trials": ("rltune.cli.inspect:list_trials", "List an experiment's trials (alias ls)."),
+    "list-experiments": (
+        "rltune.cli.inspect:list_experiments",
+        "List the experiments in a directory (alias lsx).",
+    ),
+    "add-note": ("rltune.cli.inspect:add_note", "Write a note into an experiment's directory."),
+    "parallel-coordinates": (
+        "rltune.cli.parallel_coordinates:parallel_coordinates",
+        "Draw an experiment's trials as an interactive page.",
+    ),
 }
 """Name -> where the command is, and the line that `rltune --help` shows for it."""
+
+ALIASES = {"ls": "list-trials", "lsx": "list-experiments"}
 
 
 class LazyGroup(click.Group):
@@ -41,11 +53,11 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
+        name = ALIASES.get(args[0], args[0])
         if name not in COMMANDS and not name.startswith("-"):
             guess = nearest(name, COMMANDS)
             ctx.fail(f"No command '{name}'" + (f"; nearest: '{guess}'" if guess else ""))
-        return super().resolve_command(ctx, args)
+        return super().resolve_command(ctx, [name, *args[1:]])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
