@@ -174,7 +174,7 @@ def test_removal_takes_the_manifest_first(tmp_path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.shutil, "rmtree", interrupted)
+        patch.setattr("shutil.rmtree", interrupted)
         with pytest.raises(KeyboardInterrupt):
             remove_checkpoint(directory)
     with pytest.raises(CheckpointError):

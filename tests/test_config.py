@@ -230,7 +230,7 @@ def test_other_names_lead_to_a_key_that_exists(cls: type[Config]) -> None:
 
 def test_other_names_are_of_some_algorithm() -> None:
     keys = {key for cls in CONFIGS for key in cls.fields_by_key()}
-    sections = PPOConfig.fields_by_key()["model"].default_factory().fields_by_key()  # type: ignore[misc, operator]
+    sections = PPOConfig.fields_by_key()["model"].default_factory().fields_by_key()  # type: ignore[operator]
     keys |= {f"model.{key}" for key in sections}
     for key, names in RENAMED.items():
         assert set(names.split()) <= keys, key

@@ -21,8 +21,8 @@ def flags(*values: int) -> np.ndarray:
     return np.array(values, bool)[:, None]
 
 
-# One environment, five steps. A termination after step 1, a truncation after step 3 whose last observation is worth 8,
-# then a step that the fragment's end cuts off, with 6 to come.
+# One environment, five steps. A termination after step 1, a truncation after step 3 whose last
+# observation is worth 8, then a step that the fragment's end cuts off, with 6 to come.
 REWARDS = column(1, 2, 3, 4, 5)
 VALUES = column(10, 20, 30, 40, 50)
 TERMINATEDS = flags(0, 1, 0, 0, 0)
@@ -67,40 +67,33 @@ def test_gae_by_hand(lambda_: float, expected: tuple[float, ...]) -> None:
 
 
 def test_environments_are_independent() -> None:
-    """Side by side with a mirror image whose one episode goes on, each gets what it gets alone."""
-    other = (
-        column(5, 4, 3, 2, 1),
-        column(1, 1, 2, 3, 5),
-        flags(0, 0, 0, 0, 0),
-        column(0, 0, 0, 0, 2),
-    )
-    following = next_values(other[1], other[3], other[2], other[2])
-    alone = gae(other[0], other[1], following, other[2], 0.9, 0.8)
-    both = gae(
-        np.hstack([REWARDS, other[0]]), np.hstack([VALUES, other[1]]), np.hstack([FOLLOWING, following]),
-        np.hstack([ENDS, other[2]]), 0.9, 0.8,
-    )  # fmt: skip
+    """Side by side with one whose episode goes on, each gets what it gets alone."""
+    values, never = column(1, 1, 2, 3, 5), flags(0, 0, 0, 0, 0)
+    following = next_values(values, column(0, 0, 0, 0, 2), never, never)
+    other = column(5, 4, 3, 2, 1), values, following, never
+    alone = gae(*other, 0.9, 0.8)
+    mine = REWARDS, VALUES, FOLLOWING, ENDS
+    r, v, f, e = (np.hstack(pair) for pair in zip(mine, other, strict=True))
+    both = gae(r, v, f, e, 0.9, 0.8)
     np.testing.assert_array_equal(both[:, 1:], alone)
     np.testing.assert_array_equal(both[:, :1], gae(REWARDS, VALUES, FOLLOWING, ENDS, 0.9, 0.8))
 
 
 @pytest.mark.parametrize("lambda_", [0.0, 0.95, 1.0])
 def test_perfect_values_leave_no_advantage(lambda_: float) -> None:
-    """A reward of 1 for ever is worth 1 / (1 - gamma); cut by a time limit and bootstrapped, nothing is surprising."""
+    """A reward of 1 for ever is worth 1 / (1 - gamma): a limit that bootstraps surprises no one."""
     gamma, steps = 0.9, 6
     values = np.full((steps, 2), 1 / (1 - gamma), np.float32)
     rewards, never = np.ones((steps, 2), np.float32), np.zeros((steps, 2), bool)
     truncated = never.copy()
-    truncated[2, 0] = (
-        True  # one environment meets its limit on the way, both are cut by the fragment's end
-    )
+    truncated[2, 0] = True  # one meets its limit on the way, both are cut by the fragment's end
     following = next_values(values, values, truncated, never)
     got = gae(rewards, values, following, truncated, gamma, lambda_)
     np.testing.assert_allclose(got, 0, atol=1e-5)
 
 
 def test_where_a_termination_surprises() -> None:
-    """The same values, but the episode terminates: with lambda 1 the advantage at t is the finite sum minus V."""
+    """The same values, but the episode terminates: at lambda 1, A[t] is the finite sum minus V."""
     gamma, steps = 0.9, 5
     values = np.full((steps, 1), 1 / (1 - gamma), np.float32)
     ends = flags(0, 0, 0, 0, 1)
@@ -133,7 +126,7 @@ def fragments(draw: st.DrawFn) -> Fragment:
 def one_trajectory(
     f: Fragment, env: int, start: int, stop: int, gamma: float, lambda_: float
 ) -> list[float]:
-    """Advantages of steps start..stop-1 of one episode, each as the double sum of its definition (eq. 16)."""
+    """Advantages of steps start..stop-1 of one episode, each as the sum that defines it (eq. 16)."""
     last_value = 0.0 if f.terminateds[stop - 1, env] else float(f.bootstrap[stop - 1, env])
     rewards = [float(r) for r in f.rewards[start:stop, env]]
     values = [*(float(v) for v in f.values[start:stop, env]), last_value]
@@ -154,9 +147,9 @@ def test_gae_is_that_of_each_trajectory(fragment: Fragment, gamma: float, lambda
         cuts = [0, *(np.flatnonzero(ends[:-1, env]) + 1), len(ends)]
         expected, complete = (
             [
-                a
-                for cut in zip(cuts, cuts[1:], strict=False)
-                for a in one_trajectory(fragment, env, *cut, gamma, x)
+                advantage
+                for start, stop in zip(cuts, cuts[1:], strict=False)
+                for advantage in one_trajectory(fragment, env, start, stop, gamma, x)
             ]
             for x in (lambda_, 1.0)
         )

@@ -31,7 +31,7 @@ def test_an_unknown_purpose() -> None:
 
 
 def test_old_purposes_keep_their_streams() -> None:
-    """A purpose is its place in the list: a new one goes at the end, or every seed changes its meaning."""
+    """A purpose is its place in the list: a new one goes at the end, or seeds change meaning."""
     assert PURPOSES[:5] == ("init", "env", "action", "learner", "replay")
     assert seed_sequence(3, "env", 4, 1).spawn_key == (1, 4, 1)
 
