@@ -90,8 +90,8 @@ def load(name: str) -> Case:
         config=spec["config"],
         reward=stop["episode_reward_mean"],
         budget=budget,
-        short=budget // 15,
-        long=budget // 3,
+        short=budget // 20,
+        long=budget // 5,
     )
 
 
