@@ -102,12 +102,12 @@ def _check(frame: pd.DataFrame, fields: Sequence[str]) -> None:
 
 def _axis(frame: pd.DataFrame, field: str) -> dict[str, Any]:
     """Values that are neither numbers nor texts are shown by their text."""
-    try:
-        if frame[field].dtype != bool:
-            return generate_plotly_dim_dict(frame, field)
-    except TypeError:
-        pass
-    return generate_plotly_dim_dict(frame.assign(**{field: frame[field].map(str)}), field)
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    column = frame[field]
+    if is_bool_dtype(column) or not is_numeric_dtype(column):
+        frame = frame.assign(**{field: column.map(str)})
+    return generate_plotly_dim_dict(frame, field)
 
 
 def _load_plotly() -> Any:
