@@ -43,7 +43,7 @@ class TrialStatus(str, Enum):
 
 _ENDS = {TrialStatus.TERMINATED, TrialStatus.ERROR}
 _MOVES = {
-    TrialStatus.PENDING: {TrialStatus.RUNNING, *_ENDS},
+    TrialStatus.PENDING: {TrialStatus.RUNNING, TrialStatus.PAUSED, *_ENDS},
     TrialStatus.RUNNING: {TrialStatus.PENDING, TrialStatus.PAUSED, *_ENDS},
     TrialStatus.PAUSED: {TrialStatus.PENDING, TrialStatus.RUNNING, *_ENDS},
     TrialStatus.TERMINATED: set[TrialStatus](),

@@ -63,6 +63,7 @@ class TrialExecutor(ABC):
         self._records: dict[str, str] = {}
         self._kept: tuple[str, HostHandle] | None = None
         self.on_record: Callable[[str, str], None] | None = None  # hears of refreshed records
+        self.on_status: Callable[[Trial], None] | None = None  # hears of every change of state
         self.changes = 0  # how often a trial has changed its state
 
     # Where trials run.
@@ -227,6 +228,8 @@ class TrialExecutor(ABC):
             self._waiting[status][trial.trial_id] = trial
         self.changes += 1
         self.try_checkpoint_metadata(trial)
+        if self.on_status is not None:
+            self.on_status(trial)
 
     # Records for the experiment state.
 

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rltune import result as keys
 from rltune.resources import Resources
@@ -20,6 +20,9 @@ from rltune.tune.suggest import SearchAlgorithm
 from rltune.tune.syncer import CloudSyncer
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import TrialExecutor
+
+if TYPE_CHECKING:
+    from rltune.tune.server.board import Board
 
 SEARCH_POLL_S = 1.0
 SEARCH_PATIENCE_S = 600.0
@@ -42,6 +45,7 @@ class TrialRunner:
         trial_executor: where trials run.
         verbose: 0 prints nothing, 1 status blocks, 2 results too.
         guard: knows whether the user wants to stop.
+        board: where clients see the trials and leave requests, which are served between steps.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class TrialRunner:
         checkpoint_period: float = 10.0,
         verbose: int = 0,
         guard: InterruptGuard | None = None,
+        board: Board | None = None,
     ):
         self.search_alg = search_alg
         self.scheduler_alg = scheduler or FIFOScheduler()
@@ -68,6 +73,9 @@ class TrialRunner:
         self._requests: set[str] = set()
         self._second_start: set[str] = set()
         self._stop_requests: set[str] = set()
+        self._holds: dict[str, bool] = {}  # whether a held trial has been paused for it
+        self._guests: set[str] = set()
+        self._board = board
         self._full: tuple[int, float] | None = None
         self._total_time = 0.0
         self._time_limit = float(os.environ.get("TRIALRUNNER_WALLTIME_LIMIT") or "inf")
@@ -77,6 +85,7 @@ class TrialRunner:
             else None
         )
         trial_executor.on_record = self.state.journal.note if self.state else None
+        trial_executor.on_status = board.show_status if board else None
 
     # What schedulers and users ask.
 
@@ -95,7 +104,7 @@ class TrialRunner:
         """The first trial in this state, PENDING or PAUSED, that can start now."""
         unfit: Resources | None = None
         for trial in self.trial_executor.get_waiting_trials(status):
-            if trial.resources == unfit:
+            if trial.resources == unfit or trial.trial_id in self._holds:
                 continue
             if self.has_resources(trial.resources):
                 return trial
@@ -125,12 +134,36 @@ class TrialRunner:
         self.search_alg.on_trial_complete(trial.trial_id, early_terminated=True)
         self._end(trial)
 
+    def add_guest(self, trial: Trial) -> None:
+        """Adds a trial that came from outside: if it cannot start, that ends it and not the run."""
+        self._guests.add(trial.trial_id)
+        self.add_trial(trial)
+
+    def pause_trial(self, trial: Trial) -> None:
+        """Holds a trial until `resume_trial`: a running one is saved and paused after its next
+        result, or goes on with a warning if it cannot be saved. No scheduler starts it meanwhile.
+        """
+        if trial.is_finished() or trial.trial_id in self._holds:
+            return
+        self._holds[trial.trial_id] = trial.status == Trial.PENDING
+        if trial.status == Trial.PENDING:
+            self.trial_executor.set_status(trial, Trial.PAUSED)
+
+    def resume_trial(self, trial: Trial) -> None:
+        """Ends what `pause_trial` did; a trial that the scheduler paused stays so."""
+        if self._holds.pop(trial.trial_id, False):
+            self.trial_executor.unpause_trial(trial)
+
     def is_finished(self) -> bool:
-        """Whether every trial has ended and no more will come, or the time is used up."""
+        """Whether every trial has ended and no more will come, or the time is used up. Once it is
+        so, clients' requests are refused.
+        """
         if self._total_time > self._time_limit:
             log.warning("The time limit of %s s is reached.", self._time_limit)
             return True
-        return not self._unfinished and self.search_alg.is_finished()
+        if self._unfinished or not self.search_alg.is_finished():
+            return False
+        return self._board is None or self._board.close_unless_asked()
 
     def step(self) -> None:
         """Starts what can start and processes one event. Raises TuneError if there is nothing to
@@ -141,6 +174,8 @@ class TrialRunner:
         self._guard.check()
         self.trial_executor.on_step_begin()
         self._take_new_trials()
+        if self._board is not None:
+            self._board.serve(self)
         if not self._trials:
             return
         self._print_status()
@@ -149,7 +184,7 @@ class TrialRunner:
         if self.trial_executor.get_running_trials():
             self._process_next_event()
         elif self._unfinished:
-            self._explain_standstill()
+            self._resolve_standstill()
         self.trial_executor.on_step_end()
 
     def run(self) -> None:
@@ -161,6 +196,7 @@ class TrialRunner:
                 self.step()
             for trial in self.trial_executor.get_running_trials():
                 self._end(trial)  # the time is used up
+            self._guard.check()
         except KeyboardInterrupt:
             self._save_running_trials()
             raise
@@ -226,6 +262,8 @@ class TrialRunner:
         if self._full and self._full[0] == self.trial_executor.changes and now < self._full[1]:
             return
         while (trial := self.scheduler_alg.choose_trial_to_run(self)) is not None:
+            if trial.trial_id in self._holds:
+                break
             self._start(trial)
         self._full = (self.trial_executor.changes, now + CLUSTER_POLL_S)
 
@@ -234,6 +272,10 @@ class TrialRunner:
             self.trial_executor.start_trial(trial)
         except TrialFailure as failure:
             self._on_failure(trial, failure)
+        except Exception as error:
+            if trial.trial_id not in self._guests:
+                raise
+            self._on_failure(trial, TrialFailure.of(error, FailureKind.START, retry=False))
 
     def _process_next_event(self) -> None:
         with self._guard.breakable(self.trial_executor.interruptible):
@@ -256,6 +298,8 @@ class TrialRunner:
         if not duplicate:
             self._total_time += result[keys.TIME_THIS_ITER_S]
             trial.on_result(result)
+            if self._board is not None:
+                self._board.show_result(trial)
         self._console.result(trial, trial.last_result, last=result[keys.DONE])
         self._save_if_needed(trial, result)
         return decision
@@ -294,7 +338,8 @@ class TrialRunner:
 
     def _carry_out(self, trial: Trial, decision: str) -> None:
         if decision == TrialScheduler.CONTINUE:
-            self.trial_executor.continue_training(trial)
+            if not self._pause_if_held(trial):
+                self.trial_executor.continue_training(trial)
         elif decision == TrialScheduler.PAUSE:
             self.trial_executor.pause_trial(trial)
         elif decision == TrialScheduler.STOP:
@@ -303,6 +348,20 @@ class TrialRunner:
         else:
             raise ValueError(f"{self.scheduler_alg!r} decided {decision!r}, which is no decision.")
 
+    def _pause_if_held(self, trial: Trial) -> bool:
+        if trial.trial_id not in self._holds:
+            return False
+        try:
+            self.trial_executor.pause_trial(trial)
+        except TrialFailure as failure:
+            if failure.kind is not FailureKind.RUN:
+                raise
+            log.warning("%s goes on, since it cannot be saved: %s", trial, failure.summary)
+            del self._holds[trial.trial_id]
+            return False
+        self._holds[trial.trial_id] = True
+        return True
+
     # Ends and failures.
 
     def _end(self, trial: Trial, failure: TrialFailure | None = None) -> None:
@@ -310,6 +369,7 @@ class TrialRunner:
         self.trial_executor.stop_trial(trial, error=failure is not None)
         self._unfinished.pop(trial.trial_id, None)
         self._stop_requests.discard(trial.trial_id)
+        self._holds.pop(trial.trial_id, None)
 
     def _on_failure(self, trial: Trial, failure: TrialFailure) -> None:
         """Notes a failure; tries again if the trial has another start, else it is in error."""
@@ -361,8 +421,21 @@ class TrialRunner:
                 )
             fit = trial.resources
 
-    def _explain_standstill(self) -> None:
-        """Raises TuneError: nothing runs and nothing can start."""
+    def _resolve_standstill(self) -> None:
+        """Nothing runs and nothing can start. Ends guests that do not fit; waits for clients while
+        trials are held for them; else raises TuneError.
+        """
+        guests = [t for t in self._unfinished.values() if t.trial_id in self._guests]
+        for trial in guests:
+            try:
+                self._check_resources([trial])
+            except TuneError as error:
+                self._on_failure(trial, TrialFailure.of(error, FailureKind.START, retry=False))
+                return
+        if self._holds and self._board is not None:
+            with self._guard.breakable(True):
+                self._board.wait(CLUSTER_POLL_S)
+            return
         self._check_resources(self.trial_executor.get_waiting_trials(Trial.PENDING))
         states = ", ".join(sorted({trial.status for trial in self._unfinished.values()}))
         raise TuneError(

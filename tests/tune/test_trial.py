@@ -63,7 +63,7 @@ def test_only_legal_moves() -> None:
     with pytest.raises(tune.TuneError, match="cannot become RUNNING: it is TERMINATED"):
         trial.status = "RUNNING"
     with pytest.raises(tune.TuneError):
-        Trial("Counter").status = "PAUSED"
+        trial.status = "PAUSED"
     with pytest.raises(ValueError):
         trial.status = "SLEEPING"
 
