@@ -126,7 +126,7 @@ def fragments(draw: st.DrawFn) -> Fragment:
 def one_trajectory(
     f: Fragment, env: int, start: int, stop: int, gamma: float, lambda_: float
 ) -> list[float]:
-    """Advantages of steps start..stop-1 of one episode, each as the sum that defines it (eq. 16)."""
+    """Advantages of steps start..stop-1 of one episode, each the sum that defines it (eq. 16)."""
     last_value = 0.0 if f.terminateds[stop - 1, env] else float(f.bootstrap[stop - 1, env])
     rewards = [float(r) for r in f.rewards[start:stop, env]]
     values = [*(float(v) for v in f.values[start:stop, env]), last_value]
