@@ -53,7 +53,7 @@ def same_state(one: TorchUpdater, other: TorchUpdater) -> bool:
 
 
 def test_one_step_by_hand() -> None:
-    """x = (1, 2), y = 0: guess 1 - 4 + 0.5 = -2.5, gradient 2 * -2.5 * (1, 2, 1) = (-5, -10, -5)."""
+    """x = (1, 2), y = 0: guess 1 - 4 + 0.5 = -2.5, gradient -5 * (1, 2, 1)."""
     made = updater()
     data = {"x": np.array([[1.0, 2.0]]), "y": np.array([0.0])}
     stats, rows = made.update(data, index([0]), COEFFS)

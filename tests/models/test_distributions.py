@@ -213,7 +213,7 @@ def test_epsilon_greedy_on_the_edges(noise: list[float], exploration: float, act
     [
         (gym.spaces.Discrete(4), Categorical, 4, 1),
         (gym.spaces.MultiDiscrete([2, 3]), MultiCategorical, 5, 2),
-        (gym.spaces.MultiDiscrete([[2, 3], [4, 5]]), MultiCategorical, 14, 4),
+        (gym.spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), MultiCategorical, 14, 4),
         (gym.spaces.Box(-1, 1, (2, 3)), DiagGaussian, 12, 6),
         (gym.spaces.Box(-1, 1, ()), DiagGaussian, 2, 1),
     ],

@@ -149,12 +149,12 @@ def test_a_free_log_std_does_not_depend_on_the_observation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("activation", "hidden"), [("tanh", np.tanh([1.5, -2.5])), ("relu", [1.5, 0]), ("linear", [1.5, -2.5])]
-)  # fmt: skip
+    ("activation", "hidden"),
+    [("tanh", np.tanh([1.5, -2.5])), ("relu", [1.5, 0]), ("linear", [1.5, -2.5])],
+)
 def test_a_forward_pass_by_hand(activation: str, hidden: Any) -> None:
-    model = ActorCritic(
-        1, 1, ModelConfig(fcnet_hiddens=(2,), fcnet_activation=activation), share=True
-    )
+    config = ModelConfig(fcnet_hiddens=(2,), fcnet_activation=activation)
+    model = ActorCritic(1, 1, config, share=True)
     params = {
         "pi/w0": np.array([[1.0, -1.0]]), "pi/b0": np.array([0.5, -1.5]),
         "pi/w1": np.array([[2.0], [3.0]]), "pi/b1": np.array([4.0]),
