@@ -152,7 +152,10 @@ def _directory(path: str) -> Path:
 
 
 def _load(state: Path) -> dict[str, Any]:
-    return experiment_state.load(state, json.loads)
+    loaded = experiment_state.load(state, json.loads)
+    if not all(isinstance(record, dict) for record in loaded["checkpoints"]):
+        raise TuneError(f"{state} cannot be read: a trial in it is no JSON object.")
+    return loaded
 
 
 def _trial_record(record: dict[str, Any], directory: Path) -> dict[str, Any]:
@@ -175,7 +178,7 @@ def _experiment_row(directory: Path) -> dict[str, Any] | None:
         log.warning("%s is left out: %s", directory, error)
         return None
     records = state["checkpoints"]
-    counts = Counter(record["status"] for record in records)
+    counts = Counter(record.get("status") for record in records)
     times = [readable(record.get("last_update_time")) for record in records]
     known = [time for time in times if isinstance(time, int | float)]
     values = (

@@ -169,7 +169,8 @@ class Listing:
     def _table(self, columns: list[str]) -> str:
         cells = [[row[column] for column in columns] for row in self.rows]
         texts = [i for i, column in enumerate(columns) if not self._is_numeric(column)]
-        table: str = _tabulate()(cells, headers=columns, tablefmt="psql", disable_numparse=texts)
+        unparsed = texts if cells else True  # tabulate knows no columns without rows
+        table: str = _tabulate()(cells, headers=columns, tablefmt="psql", disable_numparse=unparsed)
         return table
 
 
