@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rltune import tune
@@ -12,8 +13,10 @@ from tests.tune.trainables import Counter
 
 class Slow(Counter):
     def _train(self) -> dict[str, Any]:
-        hangs = "hanging" in sys.argv[1] and self.count == 1
-        time.sleep(1000 if hangs else 0.1)
+        if self.config["hang"] and self.count == 1:
+            Path("hangs").touch()
+            time.sleep(1000)
+        time.sleep(0.1)
         return super()._train()
 
 
@@ -22,6 +25,7 @@ try:
         Slow,
         name="exp",
         stop={"count": 40},
+        config={"hang": sys.argv[1].endswith("-hanging")},
         checkpoint_freq=1,
         global_checkpoint_period=0,
         verbose=0,

@@ -227,7 +227,9 @@ def test_the_newest_state_is_found(tmp_path: Path) -> None:
 
 
 def start(results_dir: Path, executor: str) -> subprocess.Popen[str]:
-    """The run in its own process group, as a terminal starts it; returns when it reports."""
+    """The run in its own process group, as a terminal starts it; returns when it has reported, or
+    hangs.
+    """
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), executor],
         cwd=ROOT,
@@ -238,7 +240,8 @@ def start(results_dir: Path, executor: str) -> subprocess.Popen[str]:
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not any(path.stat().st_size for path in results_dir.glob("exp/*/result.json")):
+    sign = "hangs" if "hanging" in executor else "checkpoint_1"
+    while not list(results_dir.glob(f"exp/*/{sign}")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.05)
     return process
@@ -258,6 +261,7 @@ def test_the_first_interrupt_saves_what_runs(results_dir: Path, executor: str) -
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
+    assert not left_of(process, seconds=10)
     assert "To go on: python mine.py --resume" in output
     # Nothing is done twice, nothing is lost.
     assert go_on(results_dir) == list(range(1, 41))
@@ -271,11 +275,38 @@ def test_t4_7_a_killed_run_goes_on(results_dir: Path) -> None:
     assert go_on(results_dir)[0] == 1
 
 
-def test_the_second_interrupt_ends_at_once(results_dir: Path) -> None:
-    process = start(results_dir, "local-hanging")
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+def test_the_second_interrupt_ends_at_once(results_dir: Path, executor: str) -> None:
+    process = start(results_dir, f"{executor}-hanging")
     process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    while "Once more stops at once" not in (line := process.stdout.readline()):
+        assert line, "it ended without a word"
     time.sleep(0.3)
-    assert process.poll() is None  # the iteration goes on
+    assert process.poll() is None, process.communicate()  # it waits for the iteration
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.wait(timeout=10)
     assert process.returncode == -signal.SIGINT
+    assert not left_of(process, seconds=10)
+
+
+def left_of(process: subprocess.Popen[str], seconds: float) -> list[str]:
+    """What is still there of the session that `process` led, after some time to go.
+
+    Ray's agents are left out: they take a while to notice that a killed driver is gone.
+    """
+    import psutil
+
+    deadline = time.monotonic() + seconds
+    while True:
+        left = []
+        for other in psutil.process_iter(["cmdline"]):
+            try:
+                words = " ".join(other.info["cmdline"] or []).strip()
+                if os.getsid(other.pid) == process.pid and words and "Agent" not in words:
+                    left.append(words)
+            except (ProcessLookupError, PermissionError):
+                continue
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
