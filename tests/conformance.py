@@ -1,6 +1,7 @@
 """What every algorithm must do, whoever wrote it.
 
-Subclass `Conformance` in a test module and parametrise the class with `name`, as tests/agents/test_conformance.py does.
+Subclass `Conformance` in a test module and parametrise the class with `name`, as
+tests/agents/test_conformance.py does.
 """
 
 from __future__ import annotations
@@ -21,22 +22,53 @@ from rltune.registry import get_trainable_cls
 from rltune.resources import Resources
 
 OWN_TO_A_RUN = {
-    "config", "date", "experiment_id", "hostname", "node_ip", "perf", "pid", "sampler_perf", "time_this_iter_s",
-    "time_since_restore", "time_total_s", "timestamp", "timesteps_since_restore", "iterations_since_restore",
-}  # fmt: skip
+    "config",
+    "date",
+    "experiment_id",
+    "hostname",
+    "node_ip",
+    "perf",
+    "pid",
+    "sampler_perf",
+    "time_this_iter_s",
+    "time_since_restore",
+    "time_total_s",
+    "timestamp",
+    "timesteps_since_restore",
+    "iterations_since_restore",
+}
 """Result keys that differ between equal runs."""
 
 RESULT_KEYS = {
-    "episode_reward_mean", "episode_reward_max", "episode_reward_min", "episode_len_mean", "episodes_this_iter",
-    "timesteps_this_iter", "info", "policy_reward_mean", "custom_metrics", "sampler_perf", "off_policy_estimator",
-    "num_healthy_workers", "num_worker_restarts", "framework", "device",
-}  # fmt: skip
+    "episode_reward_mean",
+    "episode_reward_max",
+    "episode_reward_min",
+    "episode_len_mean",
+    "episodes_this_iter",
+    "timesteps_this_iter",
+    "info",
+    "policy_reward_mean",
+    "custom_metrics",
+    "sampler_perf",
+    "off_policy_estimator",
+    "num_healthy_workers",
+    "num_worker_restarts",
+    "framework",
+    "device",
+}
 
 SMALL = {
-    "learning_starts": 32, "buffer_size": 500, "schedule_max_timesteps": 1000, "target_network_update_freq": 60,
-    "train_batch_size": 96, "sgd_minibatch_size": 32, "num_sgd_iter": 2, "timesteps_per_iteration": 96,
-    "store_buffer_in_checkpoints": True, "log_sys_usage": False,
-}  # fmt: skip
+    "learning_starts": 32,
+    "buffer_size": 500,
+    "schedule_max_timesteps": 1000,
+    "target_network_update_freq": 60,
+    "train_batch_size": 96,
+    "sgd_minibatch_size": 32,
+    "num_sgd_iter": 2,
+    "timesteps_per_iteration": 96,
+    "store_buffer_in_checkpoints": True,
+    "log_sys_usage": False,
+}
 
 
 def small_config(cls: type[Algorithm], **more: Any) -> dict[str, Any]:
@@ -312,9 +344,14 @@ class Conformance:
         cls = get_trainable_cls(name)
         assert cls.default_resource_request({"env": "CartPole-v1"}) == Resources(cpu=1, gpu=0)
         config = {
-            "env": "CartPole-v1", "num_workers": 3, "num_gpus": 1, "num_gpus_per_worker": 0.25,
-            "num_cpus_for_driver": 2, "num_cpus_per_worker": 0.5, "custom_resources_per_worker": {"hi": 1},
-        }  # fmt: skip
+            "env": "CartPole-v1",
+            "num_workers": 3,
+            "num_gpus": 1,
+            "num_gpus_per_worker": 0.25,
+            "num_cpus_for_driver": 2,
+            "num_cpus_per_worker": 0.5,
+            "custom_resources_per_worker": {"hi": 1},
+        }
         expected = Resources(2, 1, extra_cpu=1.5, extra_gpu=0.75, extra_custom_resources={"hi": 3})
         assert cls.default_resource_request(config) == expected
         assert cls.placement_bundles(config) == [{"CPU": 0.5, "GPU": 0.25, "hi": 1}] * 3
