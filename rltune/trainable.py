@@ -44,6 +44,11 @@ class Trainable:
     `logger_creator(config)` makes another logger.
     """
 
+    _iteration: int
+    _timesteps_total: float | None
+    _timesteps_since_restore: float
+    _episodes_total: float | None
+
     def __init__(
         self,
         config: dict[str, Any] | None = None,
@@ -277,13 +282,13 @@ class Trainable:
         """Nothing has been trained yet."""
         self._iteration = 0
         self._time_total = 0.0
-        self._timesteps_total: float | None = None
-        self._episodes_total: float | None = None
+        self._timesteps_total = None
+        self._episodes_total = None
         self._zero_since_restore()
 
     def _zero_since_restore(self) -> None:
         self._time_since_restore = 0.0
-        self._timesteps_since_restore: float = 0
+        self._timesteps_since_restore = 0
         self._iterations_since_restore = 0
 
     def _count_time(self, result: dict[str, Any], measured: float) -> None:
