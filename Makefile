@@ -26,5 +26,5 @@ bench:
 
 # Needs uv. Versions already in constraints.txt stay as long as setup.py allows them.
 constraints:
-	uv pip compile --universal --python-version 3.10 --no-annotate --no-header \
-		--extra all setup.py -o constraints.txt
+	uv pip compile --universal --python-version 3.10 --no-annotate \
+		--custom-compile-command "make constraints" --extra all setup.py -o constraints.txt
