@@ -1,4 +1,4 @@
-"""The tuned configs: each runs as it stands, knows when it is done, and says where it comes from."""
+"""The tuned configs: each runs as it stands, knows when it is done, and says whence its numbers."""
 
 from __future__ import annotations
 
