@@ -36,12 +36,15 @@ EXTRAS = {
     ],
     "analysis": ["pandas>=2.2", "tabulate>=0.9"],
     "plot": ["pandas>=2.2", "plotly>=6"],
+    "server": ["starlette>=0.40", "uvicorn>=0.30", "jsonschema>=4.18"],
 }
 EXTRAS["dev"] = [
     *EXTRAS["analysis"],
     *EXTRAS["plot"],
+    *EXTRAS["server"],
     "pytest>=8",
     "hypothesis>=6.100",
+    "schemathesis>=4",
     "ruff>=0.6",
     "mypy>=1.11",
     "pandas-stubs",

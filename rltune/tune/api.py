@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from rltune.tune import experiment_state
 from rltune.tune.analysis import ExperimentAnalysis
@@ -19,6 +20,9 @@ from rltune.tune.syncer import CloudSyncer, get_cloud_syncer
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import TrialExecutor
 from rltune.tune.trial_runner import TrialRunner
+
+if TYPE_CHECKING:
+    from rltune.tune.web_server import ServerSettings, TuneServer
 
 RESUME_WORDS = ("LOCAL", "REMOTE", "PROMPT")
 
@@ -48,7 +52,7 @@ def run(
     restore: str | None = None,
     search_alg: SearchAlgorithm | None = None,
     scheduler: TrialScheduler | None = None,
-    with_server: bool = False,
+    with_server: bool | ServerSettings = False,
     server_port: int = 4321,
     verbose: int = 2,
     resume: bool | str = False,
@@ -89,7 +93,8 @@ def run(
         max_failures: how often a trial is tried again; negative: without end.
         restore: checkpoint that the trials start from.
         search_alg, scheduler: default: all variants, in order.
-        with_server, server_port: a server for TuneClient while it runs.
+        with_server, server_port: a server for TuneClient and curl while it runs, at this machine
+            only; ServerSettings instead of True say otherwise.
         verbose: 0 prints nothing, 1 status blocks, 2 results too.
         resume: True or "LOCAL" goes on with the newest state in the experiment's directory,
             "REMOTE" with the one in `upload_dir`, "PROMPT" asks.
@@ -111,6 +116,7 @@ def run(
         TuneError: an unknown trainable or argument, resources that do not exist, failed trials.
         ValueError: resources for a trainable that says itself what it needs; `resume` with nothing
             to resume from.
+        OSError: server_port is taken.
         KeyboardInterrupt: after the first Ctrl-C, when the state is saved.
     """
     if isinstance(run_or_experiment, Experiment):
@@ -137,13 +143,12 @@ def run(
             max_failures=max_failures,
             restore=restore,
         )
-    if with_server:
-        raise TuneError("with_server=True is not supported: there is no server in this version.")
     guard = InterruptGuard()
     syncer = get_cloud_syncer(
         experiment.checkpoint_dir, experiment.remote_checkpoint_dir, sync_function, sync_to_cloud
     )
     state = _state_to_resume(resume, experiment, syncer)
+    server = _make_server(with_server, server_port, experiment.local_dir)
     runner = TrialRunner(
         search_alg or BasicVariantGenerator(),
         scheduler or FIFOScheduler(),
@@ -153,6 +158,7 @@ def run(
         checkpoint_period=global_checkpoint_period,
         verbose=verbose,
         guard=guard,
+        board=server.board if server else None,
     )
     if state is None:
         runner.search_alg.add_configurations([experiment])
@@ -160,7 +166,7 @@ def run(
         log.warning("Resuming: changes to the specification of the experiment have no effect.")
         runner.resume(state)
     try:
-        with guard:
+        with guard, server or nullcontext():
             runner.run()
     except KeyboardInterrupt:
         again = resume_command or f"tune.run(..., name={experiment.name!r}, resume=True)"
@@ -178,7 +184,7 @@ def run_experiments(
     experiments: Any,
     search_alg: SearchAlgorithm | None = None,
     scheduler: TrialScheduler | None = None,
-    with_server: bool = False,
+    with_server: bool | ServerSettings = False,
     server_port: int = 4321,
     verbose: int = 2,
     resume: bool | str = False,
@@ -214,6 +220,18 @@ def run_experiments(
             resume_command=resume_command,
         )
     return trials
+
+
+def _make_server(
+    with_server: bool | ServerSettings, port: int, local_dir: str
+) -> TuneServer | None:
+    """A server that does not listen yet, if one is wanted."""
+    if not with_server:
+        return None
+    from rltune.tune.server.board import Board
+    from rltune.tune.web_server import TuneServer
+
+    return TuneServer(Board(), port, local_dir, None if with_server is True else with_server)
 
 
 def make_executor(

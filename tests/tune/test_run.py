@@ -373,8 +373,3 @@ def test_nothing_of_a_local_trial_stays_behind(monkeypatch: pytest.MonkeyPatch) 
     [trial] = run(litter)
     assert os.getcwd() == before and "LITTER" not in os.environ
     assert Path(trial.logdir, "here").exists()
-
-
-def test_with_server_is_refused_rather_than_ignored() -> None:
-    with pytest.raises(tune.TuneError, match="with_server"):
-        run(report_once, with_server=True)

@@ -6,13 +6,17 @@ never change, and serves requests when it is ready for them; the server reads an
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from rltune.tune.plain import plain
 
 if TYPE_CHECKING:
     from rltune.tune.trial import Trial
@@ -43,6 +47,21 @@ class TrialView:
     status: str
     result: dict[str, Any]
 
+    @cached_property
+    def json(self) -> str:
+        """On one line; what JSON has no form for is its text."""
+        return json.dumps(self.to_dict(plain), allow_nan=False)
+
+    def to_dict(self, encode: Callable[[Any], Any]) -> dict[str, Any]:
+        """What clients get of it; `encode` is applied to config and result."""
+        return {
+            "id": self.id,
+            "trainable_name": self.trainable_name,
+            "config": encode(self.config),
+            "status": self.status,
+            "result": encode(self.result),
+        }
+
     @classmethod
     def of(cls, trial: Trial) -> TrialView:
         return cls(
@@ -70,7 +89,7 @@ class Board:
         self._requests: deque[Callable[[TrialRunner], None]] = deque()
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._count = 0
-        self._listeners: set[Callable[[], None]] = set()
+        self._listeners: set[Callable[[], object]] = set()
         self._closed = False
 
     # The runner's side.
@@ -150,7 +169,7 @@ class Board:
             return list(islice(self._events, max(0, number + 1 - oldest), None)), self._closed
 
     @contextmanager
-    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+    def listening(self, listener: Callable[[], object]) -> Iterator[None]:
         """Within it `listener` is called, in the runner's thread, when there are new events."""
         with self._changed:
             self._listeners.add(listener)
