@@ -52,7 +52,7 @@ class GymnasiumVectorEnv(VectorEnv):
         elif ended.any():
             obs = _own(self._env.reset(options={"reset_mask": ended})[0])
         self.obs = obs
-        rewards = np.array(rewards, np.float32)
+        rewards = np.where(valid, rewards, 0.0).astype(np.float32)
         return Step(obs, rewards, terminateds, truncateds, final_obs, valid)
 
     def get_state(self) -> dict[str, Any]:
