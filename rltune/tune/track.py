@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rltune.result import TRAINING_ITERATION, TRIAL_ID, default_results_dir
 from rltune.trainable import date_text
 from rltune.tune.logger import UnifiedLogger
+
+if TYPE_CHECKING:
+    from rltune.tune.function_runner import StatusReporter
 
 _session: TrackSession | None = None
 
@@ -26,15 +29,15 @@ class TrackSession:
         trial_name: str = "",
         experiment_dir: str | None = None,
         trial_config: dict[str, Any] | None = None,
-        _tune_reporter: Callable[..., None] | None = None,
+        _tune_reporter: StatusReporter | None = None,
     ):
-        self._iteration = -1
+        self._iteration = _tune_reporter.iteration - 1 if _tune_reporter else -1
         self._reporter = _tune_reporter
         self._logger: UnifiedLogger | None = None
         self.trial_config = trial_config or {}
         self.trial_id = uuid.uuid4().hex[:8]
         if _tune_reporter is not None:
-            self._dir = str(getattr(_tune_reporter, "logdir", None) or os.getcwd())
+            self._dir = str(_tune_reporter.logdir or os.getcwd())
             return
         name = "_".join(part for part in (trial_name, date_text(), self.trial_id) if part)
         self._dir = os.path.join(os.path.expanduser(experiment_dir or default_results_dir()), name)
@@ -42,7 +45,9 @@ class TrackSession:
         self._logger = UnifiedLogger(self.trial_config, self._dir)
 
     def log(self, **metrics: Any) -> None:
-        """One result. `training_iteration` counts the calls from 0 where it is not given."""
+        """One result. `training_iteration`, where it is not given, counts the calls from 0, or on
+        from where the trial was restored.
+        """
         self._iteration += 1
         metrics.setdefault(TRAINING_ITERATION, self._iteration)
         if self._reporter is not None:
@@ -52,6 +57,13 @@ class TrackSession:
 
     def trial_dir(self) -> str:
         return self._dir
+
+    def save_with(self, write: Callable[[str], Any]) -> None:
+        if self._reporter is not None:
+            self._reporter.save_with(write)
+
+    def restored_from(self) -> str | None:
+        return self._reporter.restored_from if self._reporter is not None else None
 
     def close(self) -> None:
         if self._logger is not None:
@@ -89,6 +101,22 @@ def log(**metrics: Any) -> None:
 def trial_dir() -> str:
     """The directory of the running session. Raises ValueError if there is none."""
     return _running().trial_dir()
+
+
+def save_with(write: Callable[[str], Any]) -> None:
+    """Says how the function is saved, as `reporter.save_with`; outside a trial nothing calls it.
+
+    Raises ValueError if no session is running.
+    """
+    _running().save_with(write)
+
+
+def restored_from() -> str | None:
+    """What the function goes on from, as `reporter.restored_from`; None outside a trial.
+
+    Raises ValueError if no session is running.
+    """
+    return _running().restored_from()
 
 
 def _running() -> TrackSession:
