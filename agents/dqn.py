@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from rltune import sample_batch as columns
+from rltune.algorithm_config import ModelConfig
 from rltune.config import option
 from rltune.models.distributions import Distribution, EpsilonGreedy
 from rltune.models.networks import QNetwork
@@ -20,14 +22,27 @@ class DQNConfig(OffPolicyConfig):
     lr: float = option(5e-4, "learning rate", low=0, coeff=True)
     hiddens: tuple[int, ...] = option((256,), "layers between the model and each head")
     dueling: bool = option(True, "separate heads for state value and advantages")
-    double_q: bool = option(True, "the online network picks the next action, the target network rates it")
+    double_q: bool = option(
+        True, "the online network picks the next action, the target network rates it"
+    )
     exploration_fraction: float = option(
-        0.1, "of schedule_max_timesteps, until epsilon is final", low=0, high=1, hot=True
+        0.1, "of schedule_max_timesteps, until epsilon is final", low=0, high=1
     )
-    exploration_final_eps: float = option(0.02, "epsilon at the end", low=0, high=1, hot=True)
+    exploration_final_eps: float = option(0.02, "epsilon at the end", low=0, high=1)
     grad_clip: float | None = option(
-        40.0, "largest norm of a gradient; null is off (alias: grad_norm_clipping)", above=0, coeff=True
+        40.0,
+        "largest norm of a gradient; null is off (alias: grad_norm_clipping)",
+        above=0,
+        coeff=True,
     )
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if self.share_layers:
+            yield "'vf_share_layers' is true, but DQN has no value function beside its Q-values"
+        for key in ("free_log_std", "init_log_std"):
+            if getattr(self.model, key) != getattr(ModelConfig, key):
+                yield f"'model.{key}' is set, but DQN's actions have no standard deviation"
 
     @classmethod
     def translate(cls, raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -56,7 +71,9 @@ class DQN(OffPolicyAlgorithm):
 
     @classmethod
     def make_model(cls, config: Any, obs_size: int, distribution: Distribution) -> QNetwork:
-        return QNetwork(obs_size, distribution.num_inputs, config.model, config.hiddens, config.dueling)
+        return QNetwork(
+            obs_size, distribution.num_inputs, config.model, config.hiddens, config.dueling
+        )
 
     def coeffs(self) -> dict[str, float]:
         duration = self.cfg.exploration_fraction * self.cfg.schedule_max_timesteps
@@ -72,7 +89,9 @@ class DQN(OffPolicyAlgorithm):
         target_q = self.model.policy(ops, target, new_obs)
         if self.cfg.double_q:
             rater = ops.stop_gradient(self.model.policy(ops, params, new_obs))
-            best = ops.cast_float(rater >= ops.max(rater)[..., None])  # 1 at the best action, shared by ties
+            best = ops.cast_float(
+                rater >= ops.max(rater)[..., None]
+            )  # 1 at the best action, shared by ties
             next_q = ops.sum(best * target_q, -1) / ops.sum(best, -1)
         else:
             next_q = ops.max(target_q)
@@ -80,7 +99,11 @@ class DQN(OffPolicyAlgorithm):
         size = ops.abs(td_error)
         huber = ops.where(size < 1.0, 0.5 * ops.square(td_error), size - 0.5)
         loss = ops.mean(batch["weights"] * huber, mask)
-        stats = {"mean_q": ops.mean(q, mask), "mean_td_error": ops.mean(td_error, mask), "loss": loss}
+        stats = {
+            "mean_q": ops.mean(q, mask),
+            "mean_td_error": ops.mean(td_error, mask),
+            "loss": loss,
+        }
         return loss, stats, {"td_error": td_error}
 
     def more_info(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +20,22 @@ class PGConfig(OnPolicyConfig):
     """Keys of PG beyond `AlgorithmConfig`."""
 
     lr: float = option(4e-3, "learning rate (RLlib: 4e-4)", low=0, coeff=True)
-    train_batch_size: int = option(1000, "rows per update (RLlib: 200)", low=1, hot=True)
+    train_batch_size: int = option(1000, "rows per update (RLlib: 200)", low=1)
     batch_mode: str = option(
         "complete_episodes",
-        "a return needs its episode's end: there is no value function to bootstrap with (RLlib: truncate_episodes)",
-        choices=("complete_episodes",),
+        "a return needs its episode's end: truncate_episodes (RLlib) takes nothing for what a fragment cuts off",
+        choices=("truncate_episodes", "complete_episodes"),
     )
     standardize_advantages: bool = option(
-        True, "returns of a batch to mean 0, std 1: the mean is the baseline (RLlib: false)", hot=True
+        True,
+        "returns of a batch to mean 0, std 1: the mean is the baseline (RLlib: false)",
     )
     entropy_coeff: float = option(0.0, "weight of the entropy bonus", low=0, coeff=True)
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if self.share_layers:
+            yield "'vf_share_layers' is true, but PG has no value function"
 
 
 class PG(OnPolicyAlgorithm):
@@ -45,7 +52,9 @@ class PG(OnPolicyAlgorithm):
     def postprocess(cls, fragment: SampleBatch, coeffs: dict[str, float]) -> SampleBatch:
         ends = fragment[columns.TERMINATEDS] | fragment[columns.TRUNCATEDS]
         nothing = np.zeros_like(fragment[columns.REWARDS])
-        fragment[columns.ADVANTAGES] = discounted_returns(fragment[columns.REWARDS], ends, nothing, coeffs["gamma"])
+        fragment[columns.ADVANTAGES] = discounted_returns(
+            fragment[columns.REWARDS], ends, nothing, coeffs["gamma"]
+        )
         return fragment
 
     def prepare(self, batch: SampleBatch) -> SampleBatch:
@@ -54,7 +63,9 @@ class PG(OnPolicyAlgorithm):
             batch[columns.ADVANTAGES] = (returns - returns.mean()) / (returns.std() + 1e-8)
         return batch
 
-    def loss(self, ops: Any, params: Any, batch: Any, coeffs: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    def loss(
+        self, ops: Any, params: Any, batch: Any, coeffs: Any
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         mask = batch.get("mask")
         inputs = self.model.policy(ops, params, batch[columns.OBS])
         logp = self.distribution.logp(ops, inputs, batch[columns.ACTIONS])

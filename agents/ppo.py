@@ -18,25 +18,39 @@ class PPOConfig(OnPolicyConfig):
     """Keys of PPO beyond `AlgorithmConfig`. RLlib's own defaults hardly learn CartPole; these do."""
 
     lr: float = option(3e-4, "learning rate (RLlib: 5e-5)", low=0, coeff=True)
-    train_batch_size: int = option(2048, "rows per iteration (RLlib: 4000)", low=1, hot=True)
-    sgd_minibatch_size: int = option(64, "rows per gradient step (RLlib: 128)", low=1, hot=True)
-    num_sgd_iter: int = option(10, "epochs over each batch (RLlib: 30)", low=1, hot=True)
-    use_gae: bool = option(True, "false: advantages are returns minus values, lambda = 1", hot=True)
+    train_batch_size: int = option(2048, "rows per iteration (RLlib: 4000)", low=1)
+    sgd_minibatch_size: int = option(64, "rows per gradient step (RLlib: 128)", low=1)
+    num_sgd_iter: int = option(10, "epochs over each batch (RLlib: 30)", low=1)
+    use_gae: bool = option(True, "false: advantages are returns minus values, lambda = 1")
     lambda_: float = option(
-        0.95, "GAE: 0 is one-step TD, 1 is Monte Carlo (RLlib: 1.0)", key="lambda", low=0, high=1, coeff=True
+        0.95,
+        "GAE: 0 is one-step TD, 1 is Monte Carlo (RLlib: 1.0)",
+        key="lambda",
+        low=0,
+        high=1,
+        coeff=True,
     )
-    clip_param: float = option(0.2, "how far pi/pi_old may move from 1 (RLlib: 0.3)", above=0, coeff=True)
-    clip_param_schedule: Schedule | None = option(None, "clip_param over timesteps", hot=True)
+    clip_param: float = option(
+        0.2, "how far pi/pi_old may move from 1 (RLlib: 0.3)", above=0, coeff=True
+    )
+    clip_param_schedule: Schedule | None = option(None, "clip_param over timesteps")
     vf_loss_coeff: float = option(0.5, "weight of the value loss (RLlib: 1.0)", low=0, coeff=True)
     vf_clip_param: float | None = option(
-        None, "largest squared value error that counts; null is off (RLlib: 10)", above=0, coeff=True
+        None,
+        "largest squared value error that counts; null is off (RLlib: 10)",
+        above=0,
+        coeff=True,
     )
     entropy_coeff: float = option(0.0, "weight of the entropy bonus", low=0, coeff=True)
-    entropy_coeff_schedule: Schedule | None = option(None, "entropy_coeff over timesteps", hot=True)
-    kl_coeff: float = option(0.0, "where the KL penalty's weight starts; 0 is off (RLlib: 0.2)", low=0, coeff=True)
-    kl_target: float = option(0.01, "KL that the penalty's weight adapts towards", above=0, hot=True)
-    grad_clip: float | None = option(0.5, "largest norm of a gradient; null is off (RLlib: null)", above=0, coeff=True)
-    standardize_advantages: bool = option(True, "advantages of each batch to mean 0, std 1", hot=True)
+    entropy_coeff_schedule: Schedule | None = option(None, "entropy_coeff over timesteps")
+    kl_coeff: float = option(
+        0.0, "where the KL penalty's weight starts; 0 is off (RLlib: 0.2)", low=0, coeff=True
+    )
+    kl_target: float = option(0.01, "KL that the penalty's weight adapts towards", above=0)
+    grad_clip: float | None = option(
+        0.5, "largest norm of a gradient; null is off (RLlib: null)", above=0, coeff=True
+    )
+    standardize_advantages: bool = option(True, "advantages of each batch to mean 0, std 1")
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -74,7 +88,9 @@ class PPO(OnPolicyAlgorithm):
         values, terminateds = fragment[columns.VF_PREDS], fragment[columns.TERMINATEDS]
         ends = terminateds | fragment[columns.TRUNCATEDS]
         following = next_values(values, fragment[columns.BOOTSTRAP], ends, terminateds)
-        advantages = gae(fragment[columns.REWARDS], values, following, ends, coeffs["gamma"], coeffs["lambda"])
+        advantages = gae(
+            fragment[columns.REWARDS], values, following, ends, coeffs["gamma"], coeffs["lambda"]
+        )
         fragment[columns.ADVANTAGES] = advantages
         fragment[columns.VALUE_TARGETS] = advantages + values
         return fragment
@@ -88,16 +104,22 @@ class PPO(OnPolicyAlgorithm):
     def minibatches(self, rows: int) -> tuple[int, int]:
         return min(self.cfg.sgd_minibatch_size, rows), self.cfg.num_sgd_iter
 
-    def loss(self, ops: Any, params: Any, batch: Any, coeffs: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    def loss(
+        self, ops: Any, params: Any, batch: Any, coeffs: Any
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         mask = batch.get("mask")
         pi = self.distribution
         inputs = self.model.policy(ops, params, batch[columns.OBS])
         log_ratio = pi.logp(ops, inputs, batch[columns.ACTIONS]) - batch[columns.ACTION_LOGP]
-        ratio = ops.exp(ops.clip(log_ratio, -20.0, 20.0))  # far beyond any clip_param, short of float32's overflow
+        ratio = ops.exp(
+            ops.clip(log_ratio, -20.0, 20.0)
+        )  # far beyond any clip_param, short of float32's overflow
         adv, clip = batch[columns.ADVANTAGES], coeffs["clip_param"]
         surrogate = ops.minimum(ratio * adv, ops.clip(ratio, 1 - clip, 1 + clip) * adv)  # eq. 7
         policy_loss = -ops.mean(surrogate, mask)
-        vf_error = ops.square(self.model.value(ops, params, batch[columns.OBS]) - batch[columns.VALUE_TARGETS])
+        vf_error = ops.square(
+            self.model.value(ops, params, batch[columns.OBS]) - batch[columns.VALUE_TARGETS]
+        )
         vf_loss = ops.mean(ops.minimum(vf_error, coeffs["vf_clip_param"]), mask)
         entropy = ops.mean(pi.entropy(ops, inputs), mask)
         kl = ops.mean(pi.kl(ops, batch[columns.ACTION_DIST_INPUTS], inputs), mask)
@@ -105,7 +127,13 @@ class PPO(OnPolicyAlgorithm):
             policy_loss + coeffs["vf_loss_coeff"] * vf_loss - coeffs["entropy_coeff"] * entropy
             + coeffs["kl_coeff"] * kl
         )  # eq. 8 and 9  # fmt: skip
-        stats = {"total_loss": total, "policy_loss": policy_loss, "vf_loss": vf_loss, "entropy": entropy, "kl": kl}
+        stats = {
+            "total_loss": total,
+            "policy_loss": policy_loss,
+            "vf_loss": vf_loss,
+            "entropy": entropy,
+            "kl": kl,
+        }
         return total, stats, {}
 
     def after_update(
@@ -119,7 +147,9 @@ class PPO(OnPolicyAlgorithm):
             "cur_kl_coeff": coeffs["kl_coeff"],
             "entropy_coeff": coeffs["entropy_coeff"],
             "clip_param": coeffs["clip_param"],
-            "vf_explained_var": explained_variance(batch[columns.VF_PREDS], batch[columns.VALUE_TARGETS]),
+            "vf_explained_var": explained_variance(
+                batch[columns.VF_PREDS], batch[columns.VALUE_TARGETS]
+            ),
         }
 
     def get_state(self) -> dict[str, Any]:

@@ -50,7 +50,9 @@ class Algorithm(Trainable):
     cfg: Any
     """The typed config, a `config_class`; `config` is the dict it was read from."""
 
-    def __init__(self, config: dict[str, Any] | None = None, env: Any = None, logger_creator: Any = None):
+    def __init__(
+        self, config: dict[str, Any] | None = None, env: Any = None, logger_creator: Any = None
+    ):
         config = dict(config or {})
         if env is not None:
             config["env"] = env
@@ -72,7 +74,9 @@ class Algorithm(Trainable):
         """Adds to a time-major fragment what the loss needs; runs where the sampling runs."""
         raise NotImplementedError
 
-    def loss(self, ops: Any, params: Any, batch: Any, coeffs: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    def loss(
+        self, ops: Any, params: Any, batch: Any, coeffs: Any
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         """(scalar loss, statistics: scalars, outputs per row [B]); off-policy losses also take `target` parameters.
 
         `coeffs` holds what may change while training; the rest is `self.cfg`.
@@ -94,7 +98,9 @@ class Algorithm(Trainable):
         typed, problems = cls.config_class.parse(config)
         env = config.get("env")
         if env is None:
-            problems.append("no environment: set 'env' (--env) to a Gymnasium id or a registered name")
+            problems.append(
+                "no environment: set 'env' (--env) to a Gymnasium id or a registered name"
+            )
         else:
             problems += cls._env_problems(env, config.get("env_config") or {})
         if typed is not None:
@@ -120,17 +126,24 @@ class Algorithm(Trainable):
 
     @classmethod
     def _space_problems(cls, obs_space: Any, action_space: Any) -> list[str]:
-        reasons = [unsupported_reason(obs_space, "observation"), unsupported_reason(action_space, "action")]
+        reasons = [
+            unsupported_reason(obs_space, "observation"),
+            unsupported_reason(action_space, "action"),
+        ]
         kind = type(action_space).__name__
         if reasons[1] is None and kind not in cls.action_spaces:
             wanted = " or ".join(cls.action_spaces)
-            reasons[1] = f"{cls.__name__} needs a {wanted} action space; this environment has {action_space}"
+            reasons[1] = (
+                f"{cls.__name__} needs a {wanted} action space; this environment has {action_space}"
+            )
         return [reason for reason in reasons if reason is not None]
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> Resources:
         typed = cls.config_class.from_dict(config)
-        extra = {name: n * typed.num_workers for name, n in typed.custom_resources_per_worker.items()}
+        extra = {
+            name: n * typed.num_workers for name, n in typed.custom_resources_per_worker.items()
+        }
         return Resources(
             cpu=typed.num_cpus_for_driver,
             gpu=typed.num_gpus,
@@ -149,14 +162,18 @@ class Algorithm(Trainable):
 
     @classmethod
     def resource_help(cls, config: dict[str, Any]) -> str:
-        return "Lower num_workers, num_cpus_per_worker, num_gpus or num_gpus_per_worker in the config."
+        return (
+            "Lower num_workers, num_cpus_per_worker, num_gpus or num_gpus_per_worker in the config."
+        )
 
     # Building.
 
     def _setup(self, config: dict[str, Any]) -> None:
         typed, problems = self.config_class.parse(config)
         if typed is None or typed.env is None:
-            raise ConfigError(problems or ["no environment: set 'env'"], f"{type(self).__name__} config")
+            raise ConfigError(
+                problems or ["no environment: set 'env'"], f"{type(self).__name__} config"
+            )
         if typed.seed is None:
             config = {**config, "seed": draw_seed()}
             self.config["seed"] = config["seed"]
@@ -180,17 +197,21 @@ class Algorithm(Trainable):
             device=choose_device(framework, typed.num_gpus), threads=typed.num_cpus_for_driver,
         )  # fmt: skip
         self._learner_rng = stream(typed.seed, "learner")
-        self._caller_rng = stream(typed.seed, "compute_action")  # whoever asks for actions must not change training
+        self._caller_rng = stream(
+            typed.seed, "compute_action"
+        )  # whoever asks for actions must not change training
         self.metrics = EpisodeMetrics(typed.metrics_smoothing_episodes)
         self.perf = SamplerPerf()
-        self._reward_filter = RewardNormalizer(1, typed.gamma) if typed.normalize_rewards else NoFilter()
+        self._reward_filter = (
+            RewardNormalizer(1, typed.gamma) if typed.normalize_rewards else NoFilter()
+        )
         self.num_steps_sampled = self.num_steps_trained = 0
         self._exact = True
         self._rollout_steps = typed.rollout_fragment_length or self._fitting_fragment(typed)
         self._sync_policy()
 
     @classmethod
-    def _fitting_fragment(cls, config: Any) -> int:
+    def _fitting_fragment(cls, config: AlgorithmConfig) -> int:
         """Steps per environment that make one sample as large as a training batch."""
         return -(-config.train_batch_size // config.num_envs)
 
@@ -201,7 +222,7 @@ class Algorithm(Trainable):
 
     def coeffs(self) -> dict[str, float]:
         """Every number that may change while training, as it is now: schedules applied."""
-        values = self.cfg.coeffs()
+        values: dict[str, float] = self.cfg.coeffs()
         for key in values:
             schedule = getattr(self.cfg, f"{key}_schedule", None)
             if schedule is not None:
@@ -273,7 +294,9 @@ class Algorithm(Trainable):
         """The action for one observation of the environment, as the environment takes it; greedy unless `explore`."""
         obs = self.policy.filter.apply(self.policy.preprocessor.single(observation)[None])
         noise = self.distribution.noise(self._caller_rng, 1) if explore else None
-        action = self.policy.actions.to_env(self.policy.act(obs, noise, self.coeffs().get("epsilon", 1.0))[0])[0]
+        action = self.policy.actions.to_env(
+            self.policy.act(obs, noise, self.coeffs().get("epsilon", 1.0))[0]
+        )[0]
         return action.item() if isinstance(action, np.generic) else action
 
     def get_weights(self) -> dict[str, np.ndarray]:
@@ -303,7 +326,7 @@ class Algorithm(Trainable):
         return str(directory)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Goes on from a checkpoint of the same algorithm. Raises CheckpointError (or ValueError where it does not fit)."""
+        """Goes on from a checkpoint of the same algorithm. Raises CheckpointError, or ValueError where it does not fit."""
         manifest, state = checkpoints.read_checkpoint(checkpoint_path)
         self._check_algorithm(manifest, checkpoint_path)
         self.set_state(state)
@@ -320,7 +343,9 @@ class Algorithm(Trainable):
         checkpoints.remove_checkpoint(checkpoint_path)
 
     @classmethod
-    def from_checkpoint(cls: type[A], path: str | Path, config_overrides: dict[str, Any] | None = None) -> A:
+    def from_checkpoint(
+        cls: type[A], path: str | Path, config_overrides: dict[str, Any] | None = None
+    ) -> A:
         """The algorithm of a checkpoint, built from its own config and restored.
 
         Of the class that it is called on; `Algorithm.from_checkpoint` finds the class by its registered name.
@@ -355,7 +380,10 @@ class Algorithm(Trainable):
         """The inverse of `get_state`."""
         self.learner.set_state(state["learner"])
         own = state["algorithm"]
-        self.num_steps_sampled, self.num_steps_trained = own["num_steps_sampled"], own["num_steps_trained"]
+        self.num_steps_sampled, self.num_steps_trained = (
+            own["num_steps_sampled"],
+            own["num_steps_trained"],
+        )
         self._learner_rng.bit_generator.state = own["learner_rng"]
         self.policy.filter.set_state(own["filter"])
         self._reward_filter.set_state(own["reward_filter"])
@@ -377,10 +405,14 @@ class Algorithm(Trainable):
                 exported[name] = self.save(directory)
             elif name == "model":
                 parts = {"params": self.get_weights(), "filter": self.policy.filter.get_state()}
-                checkpoints.write_checkpoint(directory, {"algorithm": type(self).__name__}, {"policy": parts})
+                checkpoints.write_checkpoint(
+                    directory, {"algorithm": type(self).__name__}, {"policy": parts}
+                )
                 exported[name] = directory
             else:
-                raise ConfigError([f"export format {name!r} is not known; there are 'checkpoint' and 'model'"])
+                raise ConfigError(
+                    [f"export format {name!r} is not known; there are 'checkpoint' and 'model'"]
+                )
         return exported
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -409,4 +441,8 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     module = sys.modules.get(getattr(value, "__module__", ""), None)
-    return f"{module.__name__}:{value.__qualname__}" if module and hasattr(value, "__qualname__") else repr(value)
+    return (
+        f"{module.__name__}:{value.__qualname__}"
+        if module and hasattr(value, "__qualname__")
+        else repr(value)
+    )

@@ -17,9 +17,12 @@ class ModelConfig(Config):
 
     fcnet_hiddens: tuple[int, ...] = option((64, 64), "sizes of the hidden layers")
     fcnet_activation: str = option("tanh", "between layers", choices=("tanh", "relu", "linear"))
-    vf_share_layers: bool | None = option(None, "value head on the policy's hidden layers; null: the top-level key")
+    vf_share_layers: bool | None = option(
+        None, "value head on the policy's hidden layers; null: the top-level key"
+    )
     free_log_std: bool = option(
-        True, "a Gaussian's log std is a parameter of its own (RLlib's false makes it an output of the network)"
+        True,
+        "a Gaussian's log std is a parameter of its own (RLlib's false makes it an output of the network)",
     )
     init_log_std: float = option(0.0, "where a free log std starts", low=-10, high=5)
 
@@ -39,30 +42,46 @@ class AlgorithmConfig(Config):
     env: Any = option(None, "Gymnasium id, registered name, class or 'module:Class'")
     env_config: dict[str, Any] = option(dict, "handed to the environment")
     framework: str = option("auto", "what trains", choices=("auto", "torch", "tf", "jax"))
-    seed: int | None = option(None, "seed of everything; null draws one and records it", low=0, high=2**32 - 1)
+    seed: int | None = option(
+        None, "seed of everything; null draws one and records it", low=0, high=2**32 - 1
+    )
     model: ModelConfig = option(ModelConfig, "the shape of the networks")
     vf_share_layers: bool = option(False, "value head on the policy's hidden layers")
 
     lr: float = option(1e-3, "learning rate", low=0, coeff=True)
-    lr_schedule: Schedule | None = option(None, "lr over timesteps: [[timesteps, lr], ...], linear between", hot=True)
+    lr_schedule: Schedule | None = option(
+        None, "lr over timesteps: [[timesteps, lr], ...], linear between"
+    )
     gamma: float = option(0.99, "discount factor", low=0, high=1, coeff=True)
-    grad_clip: float | None = option(None, "largest norm of a gradient; null is off", above=0, coeff=True)
+    grad_clip: float | None = option(
+        None, "largest norm of a gradient; null is off", above=0, coeff=True
+    )
     adam_epsilon: float = option(1e-8, "Adam's epsilon", above=0, coeff=True)
 
-    num_workers: int = option(0, "rollout actors; 0 samples in the trial's process (RLlib: 2)", low=0)
+    num_workers: int = option(
+        0, "rollout actors; 0 samples in the trial's process (RLlib: 2)", low=0
+    )
     num_envs_per_worker: int = option(1, "environments stepped together in each worker", low=1)
     rollout_fragment_length: int | None = option(
-        None, "steps per environment and sample; null fits train_batch_size (alias: sample_batch_size)", low=1
+        None,
+        "steps per environment and sample; null fits train_batch_size (alias: sample_batch_size)",
+        low=1,
     )
-    train_batch_size: int = option(200, "rows per update", low=1, hot=True)
+    train_batch_size: int = option(200, "rows per update", low=1)
     batch_mode: str = option(
-        "truncate_episodes", "whether fragments may cut episodes", choices=("truncate_episodes", "complete_episodes")
+        "truncate_episodes",
+        "whether fragments may cut episodes",
+        choices=("truncate_episodes", "complete_episodes"),
     )
-    timesteps_per_iteration: int = option(0, "least env steps in an iteration", low=0, hot=True)
-    min_iter_time_s: float = option(0, "least seconds of an iteration; breaks repeatability", low=0, hot=True)
+    timesteps_per_iteration: int = option(0, "least env steps in an iteration", low=0)
+    min_iter_time_s: float = option(0, "least seconds of an iteration; breaks repeatability", low=0)
 
-    observation_filter: str = option("NoFilter", "normalises observations", choices=("NoFilter", "MeanStdFilter"))
-    normalize_rewards: bool = option(False, "divides rewards by the running std of the discounted return")
+    observation_filter: str = option(
+        "NoFilter", "normalises observations", choices=("NoFilter", "MeanStdFilter")
+    )
+    normalize_rewards: bool = option(
+        False, "divides rewards by the running std of the discounted return"
+    )
     clip_rewards: bool = option(False, "trains on the sign of rewards")
     clip_actions: bool = option(True, "clips actions to the bounds on their way to the environment")
     normalize_actions: bool = option(False, "maps actions from [-1, 1] to the bounds")
@@ -71,16 +90,30 @@ class AlgorithmConfig(Config):
     num_cpus_for_driver: int = option(1, "cores (and threads) of the trial's process", low=1)
     num_cpus_per_worker: float = option(1, "cores of each rollout actor", low=0)
     num_gpus_per_worker: float = option(0, "GPUs of each rollout actor; fractions allowed", low=0)
-    custom_resources_per_worker: dict[str, Any] = option(dict, "Ray resources of each rollout actor")
+    custom_resources_per_worker: dict[str, Any] = option(
+        dict, "Ray resources of each rollout actor"
+    )
 
-    evaluation_interval: int | None = option(None, "iterations between evaluations; null is off", low=1, hot=True)
-    evaluation_num_episodes: int = option(10, "episodes of an evaluation", low=1, hot=True)
-    evaluation_config: dict[str, Any] = option(dict, "keys that differ while evaluating: env_config, explore")
-    metrics_smoothing_episodes: int = option(100, "last episodes that episode_reward_mean covers", low=1)
-    store_buffer_in_checkpoints: bool = option(False, "replay buffer in checkpoints: exact continuation, larger files")
+    evaluation_interval: int | None = option(
+        None, "iterations between evaluations; null is off", low=1
+    )
+    evaluation_num_episodes: int = option(10, "episodes of an evaluation", low=1)
+    evaluation_config: dict[str, Any] = option(
+        dict, "keys that differ while evaluating: env_config, explore"
+    )
+    metrics_smoothing_episodes: int = option(
+        100, "last episodes that episode_reward_mean covers", low=1
+    )
+    store_buffer_in_checkpoints: bool = option(
+        False, "replay buffer in checkpoints: exact continuation, larger files"
+    )
     log_sys_usage: bool = option(True, "key perf: CPU and memory in use")
-    log_level: str = option("WARN", "of the trial's process", choices=("DEBUG", "INFO", "WARN", "ERROR"))
-    callbacks: dict[str, Any] = option(dict, "on_train_result: called with {'trainer', 'result'} before logging")
+    log_level: str = option(
+        "WARN", "of the trial's process", choices=("DEBUG", "INFO", "WARN", "ERROR")
+    )
+    callbacks: dict[str, Any] = option(
+        dict, "on_train_result: called with {'trainer', 'result'} before logging"
+    )
 
     @classmethod
     def translate(cls, raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -89,7 +122,9 @@ class AlgorithmConfig(Config):
             _warn_obsolete(key)
         if "sample_batch_size" in raw:
             if "rollout_fragment_length" in raw:
-                problems.append("'sample_batch_size' is an alias of 'rollout_fragment_length'; give one of them")
+                problems.append(
+                    "'sample_batch_size' is an alias of 'rollout_fragment_length'; give one of them"
+                )
             raw["rollout_fragment_length"] = raw.pop("sample_batch_size")
         use_pytorch = raw.pop("use_pytorch", False)
         if not isinstance(use_pytorch, bool):
@@ -110,11 +145,15 @@ class AlgorithmConfig(Config):
         """`X_schedule` replaces X from timestep 0 on, within the bounds of X."""
         known = self.fields_by_key()
         for key in known:
-            points: Schedule | None = getattr(self, key, None) if key.endswith("_schedule") else None
+            points: Schedule | None = (
+                getattr(self, key, None) if key.endswith("_schedule") else None
+            )
             for i, (timesteps, value) in enumerate(points or ()):
                 if i == 0 and timesteps != 0:
                     yield f"'{key}' must begin at timestep 0"
-                yield from range_problems(known[key.removesuffix("_schedule")], f"{key} at {timesteps:.0f}", value)
+                yield from range_problems(
+                    known[key.removesuffix("_schedule")], f"{key} at {timesteps:.0f}", value
+                )
 
     def _mapping_problems(self) -> Iterator[str]:
         for key, value in self.custom_resources_per_worker.items():
@@ -135,7 +174,11 @@ class AlgorithmConfig(Config):
     @property
     def share_layers(self) -> bool:
         """An explicit `model.vf_share_layers` wins over the top-level key."""
-        return self.vf_share_layers if self.model.vf_share_layers is None else self.model.vf_share_layers
+        return (
+            self.vf_share_layers
+            if self.model.vf_share_layers is None
+            else self.model.vf_share_layers
+        )
 
     @property
     def num_envs(self) -> int:

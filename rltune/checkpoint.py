@@ -31,7 +31,7 @@ class CheckpointError(ValueError):
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """`data` at `path`, whole or not at all: its bytes are on disk before its name is."""
+    """`data` at `path`, whole or not at all: on disk when this returns."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -40,9 +40,20 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        _sync_directory(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _sync_directory(directory: Path) -> None:
+    """The names in it reach the disk too; where a directory cannot be opened (Windows), that is left to the system."""
+    if os.name == "posix":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def split_tree(tree: Any) -> tuple[Any, dict[str, np.ndarray]]:
@@ -55,7 +66,9 @@ def split_tree(tree: Any) -> tuple[Any, dict[str, np.ndarray]]:
     def walk(node: Any, path: str) -> Any:
         if isinstance(node, np.ndarray):
             if node.dtype.kind not in "biuf":
-                raise TypeError(f"state {path} is an array of {node.dtype}, which a checkpoint cannot hold")
+                raise TypeError(
+                    f"state {path} is an array of {node.dtype}, which a checkpoint cannot hold"
+                )
             while path in arrays:  # a/b may be one key, or b within a
                 path += "+"
             arrays[path] = np.ascontiguousarray(node)
@@ -95,7 +108,9 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def write_checkpoint(directory: str | Path, manifest: dict[str, Any], trees: dict[str, Any]) -> None:
+def write_checkpoint(
+    directory: str | Path, manifest: dict[str, Any], trees: dict[str, Any]
+) -> None:
     """Writes each nested state of `trees` as NAME.json + NAME.safetensors, then the manifest. What was a checkpoint
     there is none until then."""
     from safetensors.numpy import save
@@ -112,7 +127,12 @@ def write_checkpoint(directory: str | Path, manifest: dict[str, Any], trees: dic
         }.items():
             write_atomically(directory / file, data)
             digests[file] = hashlib.sha256(data).hexdigest()
-    whole = {"format_version": FORMAT_VERSION, "versions": library_versions(), **manifest, "files": digests}
+    whole = {
+        "format_version": FORMAT_VERSION,
+        "versions": library_versions(),
+        **manifest,
+        "files": digests,
+    }
     write_atomically(directory / MANIFEST, json.dumps(whole, indent=2).encode())
 
 
@@ -146,10 +166,13 @@ def read_checkpoint(directory: str | Path) -> tuple[dict[str, Any], dict[str, An
         except FileNotFoundError:
             raise CheckpointError(f"checkpoint {directory} lacks {file}") from None
         if hashlib.sha256(contents[file]).hexdigest() != digest:
-            raise CheckpointError(f"{Path(directory) / file} is damaged: its sha256 differs from the manifest's")
+            raise CheckpointError(
+                f"{Path(directory) / file} is damaged: its sha256 differs from the manifest's"
+            )
     names = [file.removesuffix(".json") for file in contents if file.endswith(".json")]
     return manifest, {
-        name: join_tree(json.loads(contents[f"{name}.json"]), load(contents[f"{name}.safetensors"])) for name in names
+        name: join_tree(json.loads(contents[f"{name}.json"]), load(contents[f"{name}.safetensors"]))
+        for name in names
     }
 
 

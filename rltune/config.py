@@ -1,7 +1,7 @@
 """Typed configs: every setting of a run declared once, validated whole, never mutated.
 
 A setting is one line of a frozen dataclass: its type, default, range and help. Users hand over a dict of RLlib's keys
-(from Python, YAML or flags); `AlgorithmConfig.from_dict` returns the typed object or raises one `ConfigError` that lists
+(from Python, YAML or flags); `AlgorithmConfig.from_dict` returns the typed object or raises one `ConfigError` with
 every problem.
 """
 
@@ -155,15 +155,19 @@ def option(
     above: float | None = None,
     choices: tuple[Any, ...] | None = None,
     coeff: bool = False,
-    hot: bool = False,
 ) -> Any:
     """One setting. `low`/`high` are inclusive bounds, `above` an exclusive one.
 
     `coeff`: a number that reaches the update as an input, so that it may change while training (None becomes infinity).
-    `hot`: may change on a live algorithm without rebuilding it (every `coeff` is).
     """
     metadata = dict(
-        help=help, key=key, low=low, high=high, above=above, choices=choices, coeff=coeff, hot=hot or coeff
+        help=help,
+        key=key,
+        low=low,
+        high=high,
+        above=above,
+        choices=choices,
+        coeff=coeff,
     )
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -278,31 +282,36 @@ class Config:
     def parse(cls: type[C], raw: Mapping[str, Any], prefix: str = "") -> tuple[C | None, list[str]]:
         """The config, or None, and every problem found. Pure: nothing is changed or built."""
         problems: list[str] = []
-        known, hints, values = cls.fields_by_key(), typing.get_type_hints(cls), {}
+        known, hints = cls.fields_by_key(), typing.get_type_hints(cls)
+        values, wrong = {}, set()
         for key, value in cls.translate(dict(raw), problems).items():
             if key not in known:
                 problems.append(cls._unknown(prefix, str(key), known))
                 continue
             f = known[key]
-            hint = hints[f.name]
-            if isinstance(hint, type) and issubclass(hint, Config):
-                if not isinstance(value, Mapping):
-                    problems.append(f"'{prefix}{key}' is {value!r}; it must be a mapping")
-                    continue
-                values[f.name], nested = hint.parse(value, prefix=f"{prefix}{key}.")
-                problems += nested
-                continue
-            try:
-                values[f.name] = convert(value, hint)
-            except TypeError as expected:
-                problems.append(f"'{prefix}{key}' is {value!r}; it must be {expected}")
-                continue
-            problems += range_problems(f, prefix + key, values[f.name])
-        if problems:
-            return None, problems
+            converted, found = cls._read(f, prefix + key, hints[f.name], value)
+            if found:
+                problems += found
+                wrong.add(f"'{prefix}{key}'")
+            else:
+                values[f.name] = converted
+        # Contradictions are looked for among the values that are right, with the others at their defaults.
         config = cls(**values)
-        problems = list(config.problems())
+        problems += [p for p in config.problems() if not any(key in p for key in wrong)]
         return (None, problems) if problems else (config, [])
+
+    @staticmethod
+    def _read(f: dataclasses.Field[Any], key: str, hint: Any, value: Any) -> tuple[Any, list[str]]:
+        """The typed value of one key, and what is wrong with it."""
+        if isinstance(hint, type) and issubclass(hint, Config):
+            if not isinstance(value, Mapping):
+                return None, [f"'{key}' is {value!r}; it must be a mapping"]
+            return hint.parse(value, prefix=f"{key}.")
+        try:
+            converted = convert(value, hint)
+        except TypeError as expected:
+            return None, [f"'{key}' is {value!r}; it must be {expected}"]
+        return converted, list(range_problems(f, key, converted))
 
     @classmethod
     def translate(cls, raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -339,7 +348,11 @@ class Config:
 
     def coeffs(self) -> dict[str, float]:
         """The numbers that reach the update as inputs, by key; None (off) is infinity."""
-        values = {key_of(f): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata["coeff"]}
+        values = {
+            key_of(f): getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.metadata["coeff"]
+        }
         return {key: float("inf") if v is None else float(v) for key, v in values.items()}
 
 
@@ -366,7 +379,9 @@ def range_problems(f: dataclasses.Field[Any], key: str, value: Any) -> Iterator[
     if not _is_number(value):
         return
     if not math.isfinite(value):
-        yield f"'{key}' is {value}; it must be finite" + ("; null is off" if "None" in str(f.type) else "")
+        yield f"'{key}' is {value}; it must be finite" + (
+            "; null is off" if "None" in str(f.type) else ""
+        )
         return
     if m["low"] is not None and value < m["low"]:
         yield f"'{key}' is {value}; it must be at least {m['low']}"

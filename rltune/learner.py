@@ -22,7 +22,9 @@ class Learner:
         self.framework, self.device = framework, device
         params = model.init(rng)
         self._spec = ParamSpec.of(params)
-        self._updater = make_updater(framework, UpdaterSettings(self._spec, loss, has_target, device, threads))
+        self._updater = make_updater(
+            framework, UpdaterSettings(self._spec, loss, has_target, device, threads)
+        )
         self.weights_version = 0
         self.set_weights(params)
 
@@ -46,23 +48,33 @@ class Learner:
 
     def get_weights(self) -> dict[str, np.ndarray]:
         """Named float32 arrays."""
-        return self._spec.unpack(self._updater.get_state()["theta"])
+        return self._spec.unpack(self._updater.get_theta())
 
     def set_weights(self, params: Mapping[str, np.ndarray]) -> None:
         """New parameters (the target's too), and an optimiser that remembers nothing."""
         theta = self._spec.pack(params)
         zeros = np.zeros_like(theta)
-        self._updater.set_state({"theta": theta, "m": zeros, "v": zeros, "t": np.asarray(0), "target": theta})
+        self._updater.set_state(
+            {"theta": theta, "m": zeros, "v": zeros, "t": np.asarray(0), "target": theta}
+        )
         self.weights_version += 1
 
     def get_state(self) -> dict[str, Any]:
         """Parameters and moments by name, whatever the framework."""
         flat = self._updater.get_state()
-        named: dict[str, Any] = {part: self._spec.unpack(flat[part]) for part in ("theta", "m", "v", "target") if part in flat}
+        named: dict[str, Any] = {
+            part: self._spec.unpack(flat[part])
+            for part in ("theta", "m", "v", "target")
+            if part in flat
+        }
         return {**named, "t": int(flat["t"]), "weights_version": self.weights_version}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of `get_state`. Raises ValueError when it does not fit the model."""
-        parts = {part: self._spec.pack(state[part]) for part in ("theta", "m", "v", "target") if part in state}
+        parts = {
+            part: self._spec.pack(state[part])
+            for part in ("theta", "m", "v", "target")
+            if part in state
+        }
         self._updater.set_state({**parts, "t": np.asarray(state["t"])})
         self.weights_version = state["weights_version"]

@@ -25,7 +25,9 @@ class EpisodeMetrics:
         new, self._new, self._history = len(self._new), [], window[-self._smoothing :]
         result: dict[str, Any] = {"episodes_this_iter": new, "episode_reward_window": len(window)}
         if not window:
-            empty = dict.fromkeys(("episode_reward_mean", "episode_reward_max", "episode_reward_min"))
+            empty = dict.fromkeys(
+                ("episode_reward_mean", "episode_reward_max", "episode_reward_min")
+            )
             reason = {"episode_reward_reason": "no episode has finished yet"}
             return {**result, **empty, "episode_len_mean": None, **reason}
         rewards, lengths = zip(*window, strict=True)

@@ -23,25 +23,29 @@ from rltune.seeding import stream
 class OffPolicyConfig(AlgorithmConfig):
     """Replay and target networks."""
 
-    train_batch_size: int = option(32, "rows per gradient step", low=1, hot=True)
+    train_batch_size: int = option(32, "rows per gradient step", low=1)
     rollout_fragment_length: int | None = option(4, "steps per environment between updates", low=1)
-    timesteps_per_iteration: int = option(1000, "least env steps in an iteration", low=0, hot=True)
+    timesteps_per_iteration: int = option(1000, "least env steps in an iteration", low=0)
     training_intensity: float | None = option(
-        None, "trained rows per sampled row; null is one minibatch per sample", above=0, hot=True
+        None, "trained rows per sampled row; null is one minibatch per sample", above=0
     )
     learning_starts: int = option(1000, "rows in the buffer before the first update", low=0)
     buffer_size: int = option(50000, "transitions that the replay buffer holds", low=1)
     prioritized_replay: bool = option(True, "draws transitions by their TD error")
-    prioritized_replay_alpha: float = option(0.6, "how much priorities matter; 0 is uniform", low=0, high=1)
-    prioritized_replay_beta: float = option(0.4, "importance weights at the start", low=0, high=1, hot=True)
-    beta_annealing_fraction: float = option(
-        0.2, "of schedule_max_timesteps, until beta is final", low=0, high=1, hot=True
+    prioritized_replay_alpha: float = option(
+        0.6, "how much priorities matter; 0 is uniform", low=0, high=1
     )
-    final_prioritized_replay_beta: float = option(0.4, "importance weights at the end", low=0, high=1, hot=True)
+    prioritized_replay_beta: float = option(0.4, "importance weights at the start", low=0, high=1)
+    beta_annealing_fraction: float = option(
+        0.2, "of schedule_max_timesteps, until beta is final", low=0, high=1
+    )
+    final_prioritized_replay_beta: float = option(
+        0.4, "importance weights at the end", low=0, high=1
+    )
     prioritized_replay_eps: float = option(1e-6, "added to TD errors", above=0)
-    schedule_max_timesteps: int = option(100000, "env steps that fractions refer to", low=1, hot=True)
-    target_network_update_freq: int = option(500, "env steps between target updates", low=0, hot=True)
-    n_step: int = option(1, "rewards in a return before it bootstraps", low=1, hot=True)
+    schedule_max_timesteps: int = option(100000, "env steps that fractions refer to", low=1)
+    target_network_update_freq: int = option(500, "env steps between target updates", low=0)
+    n_step: int = option(1, "rewards in a return before it bootstraps", low=1)
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -96,14 +100,21 @@ class OffPolicyAlgorithm(Algorithm):
         if not updates:
             return {}
         extra = (self._beta(),) if cfg.prioritized_replay else ()
-        batch, rows = self.replay.sample(updates, cfg.train_batch_size, cfg.n_step, coeffs["gamma"], *extra)
+        batch, rows = self.replay.sample(
+            updates, cfg.train_batch_size, cfg.n_step, coeffs["gamma"], *extra
+        )
         index = np.arange(len(rows), dtype=np.int32).reshape(updates, cfg.train_batch_size)
-        stats, outputs = self.learner.update(batch, index, {**coeffs, "target_tau": self._target_tau(updates)})
+        stats, outputs = self.learner.update(
+            batch, index, {**coeffs, "target_tau": self._target_tau(updates)}
+        )
         if isinstance(self.replay, PrioritizedReplayBuffer):
             self.replay.update_priorities(rows, outputs["td_error"].ravel())
         self.num_steps_trained += len(rows)
         self._sync_policy()
-        return {"cur_lr": coeffs["lr"], **{name: float(np.mean(values)) for name, values in stats.items()}}
+        return {
+            "cur_lr": coeffs["lr"],
+            **{name: float(np.mean(values)) for name, values in stats.items()},
+        }
 
     def _updates_due(self, sampled: int) -> int:
         """Gradient steps after `sampled` env steps; a remainder is kept for the next time."""
@@ -158,4 +169,6 @@ class OffPolicyAlgorithm(Algorithm):
         else:
             self._exact = False
             self.replay = self._empty_replay()  # what it holds belongs to other episodes
-            logger.warning("the checkpoint has no replay buffer (store_buffer_in_checkpoints): it fills again")
+            logger.warning(
+                "the checkpoint has no replay buffer (store_buffer_in_checkpoints): it fills again"
+            )

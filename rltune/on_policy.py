@@ -50,7 +50,9 @@ class OnPolicyAlgorithm(Algorithm):
         self.num_steps_trained += batch.count
         self._sync_policy()
         epochs = self.minibatches(batch.count)[1]
-        averages = {name: float(np.mean(values[-len(index) // epochs :])) for name, values in stats.items()}
+        averages = {
+            name: float(np.mean(values[-len(index) // epochs :])) for name, values in stats.items()
+        }
         return {"cur_lr": coeffs["lr"], **averages, **self.after_update(averages, batch, coeffs)}
 
     def prepare(self, batch: SampleBatch) -> SampleBatch:

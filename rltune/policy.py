@@ -47,7 +47,9 @@ class Policy:
     weights_version: int = -1
 
     @classmethod
-    def build(cls, pieces: PolicyPieces, config: AlgorithmConfig, obs_space: Any, action_space: Any) -> Policy:
+    def build(
+        cls, pieces: PolicyPieces, config: AlgorithmConfig, obs_space: Any, action_space: Any
+    ) -> Policy:
         preprocessor = ObsPreprocessor(obs_space)
         distribution = pieces.make_distribution(config, action_space)
         model = pieces.make_model(config, preprocessor.size, distribution)
@@ -68,15 +70,17 @@ class Policy:
             return self.distribution.mode(inputs), inputs
         return self.distribution.sample(inputs, noise, exploration), inputs
 
-    def compute_actions(self, raw_obs: Any, noise: np.ndarray | None = None, exploration: float = 1.0) -> np.ndarray:
+    def compute_actions(
+        self, raw_obs: Any, noise: np.ndarray | None = None, exploration: float = 1.0
+    ) -> np.ndarray:
         """Actions as the environment takes them, for a batch of its own observations."""
         obs = self.filter.apply(self.preprocessor(raw_obs))
         return self.actions.to_env(self.act(obs, noise, exploration)[0])
 
     def logp(self, inputs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Log-probabilities [B] of unclipped actions."""
-        return self.distribution.logp(ops, inputs, actions).astype(np.float32)
+        return np.asarray(self.distribution.logp(ops, inputs, actions), np.float32)
 
     def value(self, obs: np.ndarray) -> np.ndarray:
         """Value estimates for filtered obs [..., size]."""
-        return self.model.value(ops, self.params, obs).astype(np.float32)
+        return np.asarray(self.model.value(ops, self.params, obs), np.float32)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def next_values(values: np.ndarray, bootstrap: np.ndarray, ends: np.ndarray, terminateds: np.ndarray) -> np.ndarray:
+def next_values(
+    values: np.ndarray, bootstrap: np.ndarray, ends: np.ndarray, terminateds: np.ndarray
+) -> np.ndarray:
     """Values that follow each step. `bootstrap` [T, N] holds V(true next observation) where an episode ends or the
     fragment does; other entries are not read."""
     following = np.empty_like(values)
@@ -19,7 +21,9 @@ def next_values(values: np.ndarray, bootstrap: np.ndarray, ends: np.ndarray, ter
     return np.where(terminateds, 0.0, np.where(ends, bootstrap, following)).astype(np.float32)
 
 
-def discounted_returns(rewards: np.ndarray, ends: np.ndarray, following: np.ndarray, gamma: float) -> np.ndarray:
+def discounted_returns(
+    rewards: np.ndarray, ends: np.ndarray, following: np.ndarray, gamma: float
+) -> np.ndarray:
     """Rewards-to-go: G[t] = r[t] + gamma * (following[t] at an end, else G[t+1]); the last row counts as an end."""
     returns = np.empty_like(rewards, dtype=np.float32)
     running = following[-1]
@@ -30,7 +34,12 @@ def discounted_returns(rewards: np.ndarray, ends: np.ndarray, following: np.ndar
 
 
 def gae(
-    rewards: np.ndarray, values: np.ndarray, following: np.ndarray, ends: np.ndarray, gamma: float, lambda_: float
+    rewards: np.ndarray,
+    values: np.ndarray,
+    following: np.ndarray,
+    ends: np.ndarray,
+    gamma: float,
+    lambda_: float,
 ) -> np.ndarray:
     """Generalised advantage estimates, Schulman et al. 2016 (https://arxiv.org/abs/1506.02438), eq. 16:
     A[t] = delta[t] + gamma * lambda * A[t+1], cut at the end of an episode, delta[t] = r[t] + gamma V' - V."""

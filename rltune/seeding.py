@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-PURPOSES = ("init", "env", "action", "learner", "replay", "evaluation_env", "evaluation_action", "compute_action")
+PURPOSES = (
+    "init",
+    "env",
+    "action",
+    "learner",
+    "replay",
+    "evaluation_env",
+    "evaluation_action",
+    "compute_action",
+)
 
 
-def seed_sequence(seed: int, purpose: str, index: int = 0, restarts: int = 0) -> np.random.SeedSequence:
+def seed_sequence(
+    seed: int, purpose: str, index: int = 0, restarts: int = 0
+) -> np.random.SeedSequence:
     """The seed sequence of `purpose` (one of PURPOSES) and `index` (a global environment index, say).
 
     `restarts` counts how often the owner was replaced after a crash: a replacement must not repeat its predecessor.

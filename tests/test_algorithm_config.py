@@ -103,9 +103,19 @@ def test_a_misspelt_key() -> None:
         ),
         (
             PGConfig,
-            {"batch_mode": "truncate_episodes"},
-            "'batch_mode' is 'truncate_episodes'; it must be one of "
-            "['complete_episodes']; nearest: 'complete_episodes'",
+            {"vf_share_layers": True},
+            "'vf_share_layers' is true, but PG has no value function",
+        ),
+        (
+            DQNConfig,
+            {"model": {"free_log_std": False}},
+            "'model.free_log_std' is set, but DQN's actions have no standard deviation",
+        ),
+        (
+            PPOConfig,
+            {"batch_mode": "complete_episode"},
+            "'batch_mode' is 'complete_episode'; it must be one of "
+            "['truncate_episodes', 'complete_episodes']; nearest: 'complete_episodes'",
         ),
         (PPOConfig, {"lr_schedule": [[10, 1e-3]]}, "'lr_schedule' must begin at timestep 0"),
         (
@@ -227,7 +237,7 @@ def test_round_trip_through_json(cls: type[Config]) -> None:
         "lr_schedule": [[0, 1e-3], [1000, 0]],
         "grad_clip": None,
         "env_config": {"a": [1, {"b": None}]},
-        "model": {"fcnet_hiddens": [32], "vf_share_layers": True},
+        "model": {"fcnet_hiddens": [32], "vf_share_layers": False},
     }
     for raw in ({}, changed):
         config = cls.from_dict(raw)
@@ -266,3 +276,15 @@ def test_every_setting_is_read_somewhere(cls: type[Config]) -> None:
         and not (key.endswith("_schedule") and key.removesuffix("_schedule") in reads)
     }
     assert not unread
+
+
+def test_contradictions_are_told_along_with_wrong_values() -> None:
+    """A contradiction that only involves values that are right, or defaults, does not wait for the rest."""
+    raw = {"lr": "fast", "sgd_minibatch_size": 5000, "model": {"fcnet_hiddens": 3}}
+    found = problems_of(PPOConfig, raw)
+    assert len(found) == 3
+    assert any("more than 'train_batch_size'" in problem for problem in found)
+
+
+def test_a_wrong_value_causes_no_contradiction() -> None:
+    assert len(problems_of(PPOConfig, {"train_batch_size": -1, "sgd_minibatch_size": 4000})) == 1

@@ -15,7 +15,17 @@ from rltune.frameworks.ops import OPS, Ops
 from rltune.frameworks.spec import ParamSpec
 from rltune.frameworks.updater import Updater, UpdaterSettings
 
-__all__ = ["OPS", "Ops", "ParamSpec", "Updater", "UpdaterSettings", "choose_device", "choose_framework", "make_updater", "preload"]
+__all__ = [
+    "OPS",
+    "Ops",
+    "ParamSpec",
+    "Updater",
+    "UpdaterSettings",
+    "choose_device",
+    "choose_framework",
+    "make_updater",
+    "preload",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +48,7 @@ def preload(name: str) -> None:
 
 
 def choose_device(name: str, num_gpus: float) -> str:
-    """Where framework `name` trains: `num_gpus` alone decides. Asked for a GPU that it does not see: CPU, one warning."""
+    """Where framework `name` trains: `num_gpus` alone decides. A GPU that it does not see: the CPU, and one warning."""
     if not num_gpus:
         return "cpu"
     if importlib.import_module(_MODULES[name]).has_gpu():

@@ -90,11 +90,16 @@ class TorchUpdater:
         self._settings = settings
         self._device = torch.device(settings.device)
         size = int(np.sum(settings.spec.sizes))
-        self._theta, self._m, self._v, self._target = (torch.zeros(size, device=self._device) for _ in range(4))
+        self._theta, self._m, self._v, self._target = (
+            torch.zeros(size, device=self._device) for _ in range(4)
+        )
         self._t = 0
 
     def update(
-        self, batch: Mapping[str, np.ndarray], index: np.ndarray, coeffs: Mapping[str, float | np.ndarray]
+        self,
+        batch: Mapping[str, np.ndarray],
+        index: np.ndarray,
+        coeffs: Mapping[str, float | np.ndarray],
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         tensors = {name: self._tensor(column) for name, column in batch.items()}
         constants = {k: c for k, c in coeffs.items() if not isinstance(c, np.ndarray)}
@@ -118,17 +123,28 @@ class TorchUpdater:
             {name: _padded(values, index) for name, values in rows.items()},
         )
 
-    def _step(self, minibatch: dict[str, Tensor], coeffs: dict[str, float]) -> tuple[dict[str, Tensor], ...]:
+    def _step(
+        self, minibatch: dict[str, Tensor], coeffs: dict[str, float]
+    ) -> tuple[dict[str, Tensor], ...]:
         spec = self._settings.spec
         theta = self._theta.detach().requires_grad_()
         arguments = (spec.unpack(self._target, torch.split),) if self._settings.has_target else ()
-        loss, stats, rows = self._settings.loss(OPS, spec.unpack(theta, torch.split), minibatch, coeffs, *arguments)
+        loss, stats, rows = self._settings.loss(
+            OPS, spec.unpack(theta, torch.split), minibatch, coeffs, *arguments
+        )
         (gradient,) = torch.autograd.grad(loss, theta)
         with torch.no_grad():
             gradient, norm = clip_by_norm(OPS, gradient, coeffs["grad_clip"])
             self._t += 1
             self._theta, self._m, self._v = adam(
-                OPS, self._theta, self._m, self._v, self._t, gradient, coeffs["lr"], coeffs["adam_epsilon"]
+                OPS,
+                self._theta,
+                self._m,
+                self._v,
+                self._t,
+                gradient,
+                coeffs["lr"],
+                coeffs["adam_epsilon"],
             )
             if self._settings.has_target and (tau := coeffs["target_tau"]) > 0:
                 self._target = torch.lerp(self._target, self._theta, tau)
@@ -139,18 +155,30 @@ class TorchUpdater:
         if column.dtype != np.uint8:
             kind = np.int64 if np.issubdtype(column.dtype, np.integer) else np.float32
             column = column.astype(kind, copy=False)
-        column = np.require(column, requirements=("C", "W"))  # torch takes no read-only or reversed memory
+        column = np.require(
+            column, requirements=("C", "W")
+        )  # torch takes no read-only or reversed memory
         return torch.from_numpy(column).to(self._device)
+
+    def get_theta(self) -> np.ndarray:
+        theta: np.ndarray = self._theta.cpu().numpy().copy()
+        return theta
 
     def get_state(self) -> dict[str, np.ndarray]:
         state = {"theta": self._theta, "m": self._m, "v": self._v}
         if self._settings.has_target:
             state["target"] = self._target
-        return {"t": np.asarray(self._t)} | {k: value.cpu().numpy().copy() for k, value in state.items()}
+        return {"t": np.asarray(self._t)} | {
+            k: value.cpu().numpy().copy() for k, value in state.items()
+        }
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         self._t = int(state["t"])
-        load = {k: torch.from_numpy(np.array(a, np.float32)).to(self._device) for k, a in state.items() if k != "t"}
+        load = {
+            k: torch.from_numpy(np.array(a, np.float32)).to(self._device)
+            for k, a in state.items()
+            if k != "t"
+        }
         self._theta, self._m, self._v = load["theta"], load["m"], load["v"]
         self._target = load.get("target", self._target)
 

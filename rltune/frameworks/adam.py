@@ -14,7 +14,14 @@ def clip_by_norm(ops: Ops, gradient: Tensor, limit: float | Tensor) -> tuple[Ten
 
 
 def adam(
-    ops: Ops, theta: Tensor, m: Tensor, v: Tensor, t: float, gradient: Tensor, lr: float, epsilon: float
+    ops: Ops,
+    theta: Tensor,
+    m: Tensor,
+    v: Tensor,
+    t: float,
+    gradient: Tensor,
+    lr: float,
+    epsilon: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step, Kingma & Ba 2015 (https://arxiv.org/abs/1412.6980), algorithm 1. `t` counts from 1.
 

@@ -30,11 +30,17 @@ class ParamSpec:
         given = {name: np.shape(p) for name, p in params.items()}
         expected = dict(zip(self.names, self.shapes, strict=True))
         if given != expected:
-            wrong = sorted(n for n in given.keys() | expected.keys() if given.get(n) != expected.get(n))
+            wrong = sorted(
+                n for n in given.keys() | expected.keys() if given.get(n) != expected.get(n)
+            )
             raise ValueError(f"parameters do not fit the model: {', '.join(wrong)}")
         return np.concatenate([np.ravel(params[name]) for name in self.names]).astype(np.float32)
 
-    def unpack(self, flat: Any, split: Callable[[Any, list[int]], Any] | None = None) -> dict[str, Any]:
+    def unpack(
+        self, flat: Any, split: Callable[[Any, list[int]], Any] | None = None
+    ) -> dict[str, Any]:
         """Name to array (or tensor): views of `flat` where the framework can."""
-        parts = np.split(flat, np.cumsum(self.sizes)[:-1]) if split is None else split(flat, self.sizes)
+        parts = (
+            np.split(flat, np.cumsum(self.sizes)[:-1]) if split is None else split(flat, self.sizes)
+        )
         return {n: p.reshape(s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)}

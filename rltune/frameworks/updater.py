@@ -29,7 +29,10 @@ class Updater(Protocol):
     """Parameters, optimiser moments and the loop over minibatches, inside a framework."""
 
     def update(
-        self, batch: Mapping[str, np.ndarray], index: np.ndarray, coeffs: Mapping[str, float | np.ndarray]
+        self,
+        batch: Mapping[str, np.ndarray],
+        index: np.ndarray,
+        coeffs: Mapping[str, float | np.ndarray],
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """One optimiser step per row of `index` [steps, minibatch] (row numbers of `batch`; -1 is padding).
 
@@ -37,6 +40,9 @@ class Updater(Protocol):
         moves the target after a step (0 leaves it, 1 copies). Returns statistics [steps] and row outputs
         [steps, minibatch], NaN at padding.
         """
+
+    def get_theta(self) -> np.ndarray:
+        """The parameters alone, flat float32."""
 
     def get_state(self) -> dict[str, np.ndarray]:
         """theta, m, v (flat float32), t, and target where there is one."""

@@ -82,20 +82,30 @@ class MultiCategorical:
         return np.split(inputs, np.cumsum(self.sizes)[:-1], -1)
 
     def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
-        return np.stack([_inverse_cdf(x, noise[:, i]) for i, x in enumerate(self._split(inputs))], -1)
+        return np.stack(
+            [_inverse_cdf(x, noise[:, i]) for i, x in enumerate(self._split(inputs))], -1
+        )
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
         return np.stack([np.argmax(x, -1) for x in self._split(inputs)], -1)
 
     def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
         parts = ops.split(inputs, self.sizes)
-        return sum(part.logp(ops, x, actions[..., i]) for i, (part, x) in enumerate(zip(self.parts, parts, strict=True)))
+        return sum(
+            part.logp(ops, x, actions[..., i])
+            for i, (part, x) in enumerate(zip(self.parts, parts, strict=True))
+        )
 
     def entropy(self, ops: Ops, inputs: Tensor) -> Tensor:
-        return sum(p.entropy(ops, x) for p, x in zip(self.parts, ops.split(inputs, self.sizes), strict=True))
+        return sum(
+            p.entropy(ops, x)
+            for p, x in zip(self.parts, ops.split(inputs, self.sizes), strict=True)
+        )
 
     def kl(self, ops: Ops, inputs: Tensor, other: Tensor) -> Tensor:
-        pairs = zip(self.parts, ops.split(inputs, self.sizes), ops.split(other, self.sizes), strict=True)
+        pairs = zip(
+            self.parts, ops.split(inputs, self.sizes), ops.split(other, self.sizes), strict=True
+        )
         return sum(part.kl(ops, x, y) for part, x, y in pairs)
 
 

@@ -35,7 +35,9 @@ def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -
     return np.ascontiguousarray((q if rows >= columns else q.T) * gain, np.float32)
 
 
-def init_layers(rng: np.random.Generator, name: str, sizes: list[int], gains: list[float]) -> dict[str, np.ndarray]:
+def init_layers(
+    rng: np.random.Generator, name: str, sizes: list[int], gains: list[float]
+) -> dict[str, np.ndarray]:
     """Weights `name/w0` [in, out] and biases `name/b0` [out], ..., one pair per gain."""
     params = {}
     for i, (rows, columns, gain) in enumerate(zip(sizes, sizes[1:], gains, strict=False)):
@@ -76,7 +78,9 @@ class ActorCritic:
         trunk = [self.obs_size, *self.config.fcnet_hiddens]
         gains = [hidden_gain(self.config.fcnet_activation)] * len(self.config.fcnet_hiddens)
         # A small last layer starts the policy near uniform: Andrychowicz et al. 2021, https://arxiv.org/abs/2006.05990
-        params = init_layers(rng, "pi", [*trunk, self.num_outputs - self.free_log_std], [*gains, 0.01])
+        params = init_layers(
+            rng, "pi", [*trunk, self.num_outputs - self.free_log_std], [*gains, 0.01]
+        )
         if self.free_log_std:
             params["log_std"] = np.full(self.free_log_std, self.config.init_log_std, np.float32)
         if self.has_value and self.share:
@@ -86,7 +90,12 @@ class ActorCritic:
         return params
 
     def policy(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
-        out = dense(params, "pi", hidden(ops, params, "pi", obs, self.config), len(self.config.fcnet_hiddens))
+        out = dense(
+            params,
+            "pi",
+            hidden(ops, params, "pi", obs, self.config),
+            len(self.config.fcnet_hiddens),
+        )
         if not self.free_log_std:
             return out
         return ops.concat([out, out * 0.0 + params["log_std"]])
@@ -94,7 +103,12 @@ class ActorCritic:
     def value(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
         if self.share:
             return dense(params, "value_head", hidden(ops, params, "pi", obs, self.config))[..., 0]
-        return dense(params, "vf", hidden(ops, params, "vf", obs, self.config), len(self.config.fcnet_hiddens))[..., 0]
+        return dense(
+            params,
+            "vf",
+            hidden(ops, params, "vf", obs, self.config),
+            len(self.config.fcnet_hiddens),
+        )[..., 0]
 
 
 class QNetwork:
@@ -104,7 +118,12 @@ class QNetwork:
     has_value = False
 
     def __init__(
-        self, obs_size: int, num_actions: int, config: ModelConfig, hiddens: tuple[int, ...], dueling: bool
+        self,
+        obs_size: int,
+        num_actions: int,
+        config: ModelConfig,
+        hiddens: tuple[int, ...],
+        dueling: bool,
     ):
         self.obs_size, self.num_actions, self.config = obs_size, num_actions, config
         self.hiddens, self.dueling = hiddens, dueling
@@ -119,7 +138,11 @@ class QNetwork:
         return params
 
     def _heads(self) -> dict[str, int]:
-        return {"advantage": self.num_actions, "state_value": 1} if self.dueling else {"action_value": self.num_actions}
+        return (
+            {"advantage": self.num_actions, "state_value": 1}
+            if self.dueling
+            else {"action_value": self.num_actions}
+        )
 
     def policy(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
         features = hidden(ops, params, "q", obs, self.config)

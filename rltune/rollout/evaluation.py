@@ -23,7 +23,9 @@ class Evaluator:
         n = min(config.num_envs_per_worker, self._episodes)
         env_config = {**config.env_config, **config.evaluation_config.get("env_config", {})}
         self._envs = make_vector_env(
-            resolve_env(config.env, env_config), n, [seed_sequence(config.seed, "evaluation_env", i) for i in range(n)]
+            resolve_env(config.env, env_config),
+            n,
+            [seed_sequence(config.seed, "evaluation_env", i) for i in range(n)],
         )
         self._rng = stream(config.seed, "evaluation_action")
 

@@ -76,7 +76,9 @@ class RolloutWorker:
         """(observation space, action space) of one environment."""
         return self.spaces
 
-    def sample(self, orders: Orders, steps: int, weights: dict[str, np.ndarray] | None = None) -> Rollout:
+    def sample(
+        self, orders: Orders, steps: int, weights: dict[str, np.ndarray] | None = None
+    ) -> Rollout:
         """`steps` steps of every environment; with batch_mode complete_episodes, as many rows of whole episodes.
 
         `weights` stand in for those of the orders: a Ray call resolves references only among its own arguments.
@@ -113,12 +115,19 @@ class RolloutWorker:
             "reward": self._normalizer.pop_delta() if self._normalizer else {},
         }
         perf["processing_s"] += time.perf_counter() - began
-        return Rollout(batch, sampled, rewards, lengths, self.policy.weights_version, deltas, starts, perf)
+        return Rollout(
+            batch, sampled, rewards, lengths, self.policy.weights_version, deltas, starts, perf
+        )
 
     def _run(
-        self, steps: int, coeffs: dict[str, float], rewards: list[float], lengths: list[int], perf: dict[str, float]
+        self,
+        steps: int,
+        coeffs: dict[str, float],
+        rewards: list[float],
+        lengths: list[int],
+        perf: dict[str, float],
     ) -> SampleBatch:
-        """The sampling loop: nothing in it is per environment. Finished episodes are appended to `rewards`, `lengths`."""
+        """The sampling loop: nothing in it is per environment. Finished episodes go to `rewards`, `lengths`."""
         policy, n = self.policy, self._num_envs
         noise = np.stack([policy.distribution.noise(rng, steps) for rng in self._rngs], 1)
         exploration = coeffs.get("epsilon", 1.0)
@@ -139,7 +148,12 @@ class RolloutWorker:
             perf["env_s"] += stepped - acted
             actions.append(action)
             inputs.append(dist_inputs)
-            got[t], terminateds[t], truncateds[t], valid[t] = step.rewards, step.terminateds, step.truncateds, step.valid
+            got[t], terminateds[t], truncateds[t], valid[t] = (
+                step.rewards,
+                step.terminateds,
+                step.truncateds,
+                step.valid,
+            )
             self._obs = policy.preprocessor(step.obs)
             self._episode_reward += step.rewards
             self._episode_length += step.valid
@@ -195,7 +209,10 @@ class RolloutWorker:
             fragment[columns.REWARDS] = self._normalizer.apply(fragment[columns.REWARDS])
 
     def _bootstrap(
-        self, fragment: SampleBatch, next_obs: np.ndarray, finals: list[tuple[int, np.ndarray, np.ndarray]]
+        self,
+        fragment: SampleBatch,
+        next_obs: np.ndarray,
+        finals: list[tuple[int, np.ndarray, np.ndarray]],
     ) -> np.ndarray:
         """V(true next observation) at truncated rows and in the last one; other entries stay 0 and are not read."""
         values = np.zeros(fragment[columns.REWARDS].shape, np.float32)

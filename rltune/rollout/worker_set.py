@@ -45,22 +45,27 @@ class WorkerSet:
         actor_class = self._ray.remote(
             num_cpus=config.num_cpus_per_worker,
             num_gpus=config.num_gpus_per_worker,
-            resources=config.custom_resources_per_worker or None,
+            resources=config.custom_resources_per_worker,
         )(RolloutWorker)
-        return actor_class.remote(self._pieces, config, position + 1, self._restarts[position], self._snapshot)
+        return actor_class.remote(
+            self._pieces, config, position + 1, self._restarts[position], self._snapshot
+        )
 
     def spaces(self) -> tuple[Any, Any]:
         """(observation space, action space) of one environment; waits for the first worker."""
         if self._local:
             return self._local.spaces
-        return self._call(0, lambda actor: actor.get_spaces.remote())
+        spaces: tuple[Any, Any] = self._call(0, lambda actor: actor.get_spaces.remote())
+        return spaces
 
     def sample(self, orders: Orders, steps: int) -> list[Rollout]:
         """One rollout per worker, all in parallel, with the same orders."""
         if self._local:
             return [self._local.sample(orders, steps)]
         sent, reference = self._sent
-        if sent is not orders.weights:  # not by version: a restored checkpoint may have the number of other weights
+        if (
+            sent is not orders.weights
+        ):  # not by version: a restored checkpoint may have the number of other weights
             reference = self._ray.put(orders.weights)
             self._sent = (orders.weights, reference)
         command = _Command(reference, orders, steps)
@@ -71,7 +76,10 @@ class WorkerSet:
         if self._local:
             return [self._local.get_state()]
         pending = [actor.get_state.remote() for actor in self._actors]
-        return [self._call(i, lambda actor: actor.get_state.remote(), first) for i, first in enumerate(pending)]
+        return [
+            self._call(i, lambda actor: actor.get_state.remote(), first)
+            for i, first in enumerate(pending)
+        ]
 
     def set_states(self, states: list[dict[str, Any]]) -> bool:
         """False where something starts afresh: an environment that cannot be restored, another number of workers."""
@@ -99,12 +107,16 @@ class WorkerSet:
                 raise error.as_instanceof_cause() from None
             except self._ray.exceptions.RayActorError as error:
                 if error.args and isinstance(error.args[0], self._ray.exceptions.RayTaskError):
-                    raise error.args[0].as_instanceof_cause() from None  # its constructor raised, and would again
+                    raise error.args[
+                        0
+                    ].as_instanceof_cause() from None  # its constructor raised, and would again
                 if attempt == MAX_RESTARTS_IN_A_ROW:
                     raise RuntimeError(
                         f"rollout worker {position + 1} was lost {attempt + 1} times in a row: {error}"
                     ) from error
-                logger.warning("rollout worker %d was lost and is replaced: %s", position + 1, error)
+                logger.warning(
+                    "rollout worker %d was lost and is replaced: %s", position + 1, error
+                )
                 self.num_restarts += 1
                 self._restarts[position] += 1
                 self._actors[position], pending = self._start(position), None
@@ -126,5 +138,7 @@ class _Command:
         self._reference, self._orders, self._steps = reference, orders, steps
 
     def __call__(self, actor: Any) -> Any:
-        light = Orders(None, self._orders.weights_version, self._orders.coeffs, self._orders.filters)
+        light = Orders(
+            None, self._orders.weights_version, self._orders.coeffs, self._orders.filters
+        )
         return actor.sample.remote(light, self._steps, self._reference)

@@ -47,7 +47,7 @@ class IdentityMultiEnv(IdentityEnv):
 
 def mean_reward(name: str, env: type[gymnasium.Env], steps: int, **more: Any) -> float:
     """Trains for `steps`; returns the greedy policy's reward per step."""
-    model = {"fcnet_hiddens": [32], "init_log_std": -1.0}
+    model = {"fcnet_hiddens": [32]} | ({} if name == "DQN" else {"init_log_std": -1.0})
     env_config = {"length": 16, **more.pop("env_config", {})}
     config = {
         "env": env,
