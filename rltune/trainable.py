@@ -35,6 +35,13 @@ LARGE_OBJECT_BYTES = 10_000_000
 logger = logging.getLogger(__name__)
 
 
+class _Iteration:
+    """The property `iteration`, which an attribute of that name in a subclass may hide."""
+
+    def __get__(self, owner: Trainable, kind: type[Trainable] | None = None) -> int:
+        return owner._iteration
+
+
 class Trainable:
     """Base of everything that a trial runs. Subclasses override the methods with a leading
     underscore.
@@ -265,10 +272,8 @@ class Trainable:
             self._logdir = tempfile.mkdtemp(prefix=f"{date_text()}_", dir=parent)
         return self._logdir
 
-    @property
-    def iteration(self) -> int:
-        """Iterations done, over all restores."""
-        return self._iteration
+    iteration = _Iteration()
+    """Iterations done, over all restores. A subclass may keep a count of its own there."""
 
     # How a result is filled in.
 

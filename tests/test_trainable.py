@@ -58,6 +58,22 @@ def test_t2_2_setup_may_take_no_argument(tmp_path: Path) -> None:
     assert NoArgument({"x": 3}).ready == 3
 
 
+class CountsItself(Trainable):
+    def _setup(self, config: dict[str, Any]) -> None:
+        self.iteration = 10
+
+    def _train(self) -> dict[str, Any]:
+        self.iteration += 1
+        return {"own": self.iteration}
+
+
+def test_t2_2_a_subclass_may_count_iterations_itself(tmp_path: Path) -> None:
+    trainable = make(CountsItself, tmp_path)
+    trainable.train()
+    result = trainable.train()
+    assert (result["own"], result["training_iteration"]) == (12, 2)
+
+
 def test_t2_2_setup_gets_a_copy_of_the_config(tmp_path: Path) -> None:
     class Changes(Reports):
         def _setup(self, config: dict[str, Any]) -> None:
