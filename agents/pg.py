@@ -26,11 +26,6 @@ class PGConfig(OnPolicyConfig):
         "a return needs its episode's end: truncate_episodes (RLlib) takes nothing for what a fragment cuts off",
         choices=("truncate_episodes", "complete_episodes"),
     )
-    standardize_advantages: bool = option(
-        True,
-        "returns of a batch to mean 0, std 1: the mean is the baseline (RLlib: false)",
-    )
-    entropy_coeff: float = option(0.0, "weight of the entropy bonus", low=0, coeff=True)
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -56,12 +51,6 @@ class PG(OnPolicyAlgorithm):
             fragment[columns.REWARDS], ends, nothing, coeffs["gamma"]
         )
         return fragment
-
-    def prepare(self, batch: SampleBatch) -> SampleBatch:
-        if self.cfg.standardize_advantages:
-            returns = batch[columns.ADVANTAGES]
-            batch[columns.ADVANTAGES] = (returns - returns.mean()) / (returns.std() + 1e-8)
-        return batch
 
     def loss(
         self, ops: Any, params: Any, batch: Any, coeffs: Any

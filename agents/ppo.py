@@ -41,8 +41,6 @@ class PPOConfig(OnPolicyConfig):
         above=0,
         coeff=True,
     )
-    entropy_coeff: float = option(0.0, "weight of the entropy bonus", low=0, coeff=True)
-    entropy_coeff_schedule: Schedule | None = option(None, "entropy_coeff over timesteps")
     kl_coeff: float = option(
         0.0, "where the KL penalty's weight starts; 0 is off (RLlib: 0.2)", low=0, coeff=True
     )
@@ -50,7 +48,6 @@ class PPOConfig(OnPolicyConfig):
     grad_clip: float | None = option(
         0.5, "largest norm of a gradient; null is off (RLlib: null)", above=0, coeff=True
     )
-    standardize_advantages: bool = option(True, "advantages of each batch to mean 0, std 1")
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -94,12 +91,6 @@ class PPO(OnPolicyAlgorithm):
         fragment[columns.ADVANTAGES] = advantages
         fragment[columns.VALUE_TARGETS] = advantages + values
         return fragment
-
-    def prepare(self, batch: SampleBatch) -> SampleBatch:
-        if self.cfg.standardize_advantages:
-            adv = batch[columns.ADVANTAGES]
-            batch[columns.ADVANTAGES] = (adv - adv.mean()) / (adv.std() + 1e-8)
-        return batch
 
     def minibatches(self, rows: int) -> tuple[int, int]:
         return min(self.cfg.sgd_minibatch_size, rows), self.cfg.num_sgd_iter

@@ -326,7 +326,7 @@ class Algorithm(Trainable):
         return str(directory)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Goes on from a checkpoint of the same algorithm. Raises CheckpointError, or ValueError where it does not fit."""
+        """Goes on from a checkpoint of the same algorithm. Raises CheckpointError, or ValueError if it does not fit."""
         manifest, state = checkpoints.read_checkpoint(checkpoint_path)
         self._check_algorithm(manifest, checkpoint_path)
         self.set_state(state)

@@ -7,16 +7,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rltune import sample_batch as columns
 from rltune.algorithm import Algorithm
 from rltune.algorithm_config import AlgorithmConfig
+from rltune.config import Schedule, option
 from rltune.models.distributions import Distribution, make_distribution
 from rltune.models.networks import ActorCritic
+from rltune.returns import standardized
 from rltune.sample_batch import SampleBatch, minibatch_index
 
 
 @dataclass(frozen=True)
 class OnPolicyConfig(AlgorithmConfig):
-    """Nothing beyond what every algorithm has."""
+    """Keys of policy-gradient methods beyond `AlgorithmConfig`."""
+
+    entropy_coeff: float = option(0.0, "weight of the entropy bonus", low=0, coeff=True)
+    entropy_coeff_schedule: Schedule | None = option(None, "entropy_coeff over timesteps")
+    standardize_advantages: bool = option(
+        True, "advantages of a batch (PG: returns) to mean 0, std 1 (RLlib's PG: false)"
+    )
 
 
 class OnPolicyAlgorithm(Algorithm):
@@ -43,10 +52,11 @@ class OnPolicyAlgorithm(Algorithm):
         per_round = self._rollout_steps * self.cfg.num_envs
         rounds = -(-self.cfg.train_batch_size // per_round)
         rollouts = [rollout for _ in range(rounds) for rollout in self.sample(coeffs)]
-        batch = self.prepare(SampleBatch.concat([rollout.batch for rollout in rollouts]))
+        batch = SampleBatch.concat([rollout.batch for rollout in rollouts])
+        if self.cfg.standardize_advantages:
+            batch[columns.ADVANTAGES] = standardized(batch[columns.ADVANTAGES])
         index = minibatch_index(self._learner_rng, batch.count, *self.minibatches(batch.count))
-        columns = {name: batch[name] for name in self.train_columns}
-        stats, _ = self.learner.update(columns, index, coeffs)
+        stats, _ = self.learner.update({n: batch[n] for n in self.train_columns}, index, coeffs)
         self.num_steps_trained += batch.count
         self._sync_policy()
         epochs = self.minibatches(batch.count)[1]
@@ -54,10 +64,6 @@ class OnPolicyAlgorithm(Algorithm):
             name: float(np.mean(values[-len(index) // epochs :])) for name, values in stats.items()
         }
         return {"cur_lr": coeffs["lr"], **averages, **self.after_update(averages, batch, coeffs)}
-
-    def prepare(self, batch: SampleBatch) -> SampleBatch:
-        """The last change to a whole training batch."""
-        return batch
 
     def minibatches(self, rows: int) -> tuple[int, int]:
         """(minibatch size, epochs) for a batch of `rows`."""

@@ -53,6 +53,11 @@ def gae(
     return advantages
 
 
+def standardized(values: np.ndarray) -> np.ndarray:
+    """Shifted and scaled to mean 0 and standard deviation 1; values that are all alike become 0."""
+    return (values - values.mean()) / (values.std() + 1e-8)
+
+
 def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float | None:
     """1 - Var[targets - predictions] / Var[targets]; None where the targets do not vary."""
     variance = float(np.var(targets))

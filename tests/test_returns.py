@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from rltune.returns import discounted_returns, explained_variance, gae, next_values
+from rltune.returns import (
+    discounted_returns,
+    explained_variance,
+    gae,
+    next_values,
+    standardized,
+)
 
 
 def column(*values: float) -> np.ndarray:
@@ -167,3 +173,9 @@ def test_explained_variance() -> None:
     assert explained_variance(np.zeros(4, np.float32), targets) == pytest.approx(0.0)
     assert explained_variance(-targets, targets) == pytest.approx(1 - 4.0)
     assert explained_variance(targets, np.ones(4, np.float32)) is None
+
+
+def test_standardized() -> None:
+    got = standardized(np.array([1, 2, 3, 6], np.float32))
+    np.testing.assert_allclose(got, [-2 / 3.5**0.5, -1 / 3.5**0.5, 0, 3 / 3.5**0.5], rtol=1e-6)
+    np.testing.assert_array_equal(standardized(np.full(3, 5, np.float32)), np.zeros(3))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.pg import PG, PGConfig
+from agents.pg import PG
 from agents.ppo import PPO, PPOConfig
 from rltune.sample_batch import SampleBatch
 
@@ -37,15 +37,25 @@ def test_ppo_bootstraps_where_a_limit_or_the_fragment_cut() -> None:
     np.testing.assert_array_equal(got["advantages"], np.array(targets) - got["vf_preds"])
 
 
-@pytest.mark.parametrize(("algorithm", "config_class"), [(PG, PGConfig), (PPO, PPOConfig)])
-def test_advantages_are_standardised_where_asked(algorithm: Any, config_class: Any) -> None:
-    advantages = np.array([1, 2, 3, 6], np.float32)
-    for asked in (True, False):
-        stand_in = SimpleNamespace(cfg=config_class(standardize_advantages=asked))
-        got = algorithm.prepare(stand_in, SampleBatch(advantages=advantages.copy()))["advantages"]
-        expected = (advantages - 3) / 3.5**0.5 if asked else advantages
-        np.testing.assert_allclose(got, expected, rtol=1e-6)
-        assert got.dtype == np.float32
+@pytest.mark.parametrize("kind", [PG, PPO])
+@pytest.mark.parametrize("asked", [True, False])
+def test_advantages_are_standardised_where_asked(
+    kind: Any, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reaches the learner, over a whole batch."""
+    config = {"env": "CartPole-v0", "train_batch_size": 64, "standardize_advantages": asked}
+    algorithm = kind({**config, **({"sgd_minibatch_size": 64} if kind is PPO else {})})
+    seen: list[np.ndarray] = []
+    update = algorithm.learner.update
+    monkeypatch.setattr(
+        algorithm.learner,
+        "update",
+        lambda b, *rest: seen.append(b["advantages"]) or update(b, *rest),
+    )
+    algorithm.training_step()
+    standard = bool(abs(seen[0].mean()) < 1e-5 and abs(seen[0].std() - 1) < 1e-3)
+    assert standard is asked
+    algorithm.stop()
 
 
 @pytest.mark.parametrize(
