@@ -55,7 +55,7 @@ def gae(
 
 def standardized(values: np.ndarray) -> np.ndarray:
     """Shifted and scaled to mean 0 and standard deviation 1; values that are all alike become 0."""
-    return (values - values.mean()) / (values.std() + 1e-8)
+    return np.asarray((values - values.mean()) / (values.std() + 1e-8))
 
 
 def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float | None:
