@@ -1,4 +1,5 @@
-"""What writes a trial's results to its directory. All loggers run in the driver.
+"""What writes a trial's results to its directory. All loggers run in the driver, those of a run
+beside its loop.
 
 A result is what `Trainable.train()` returned; its `config` is left out of every line and file but
 `params.json` and `params.pkl`, which hold it once.
@@ -11,6 +12,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from rltune.checkpoint import write_atomically
 from rltune.tune.append_file import AppendFile
 from rltune.tune.event_file import EventFile
 from rltune.tune.flatten import flatten_dict
+from rltune.tune.log_writer import LogWriter
 from rltune.tune.plain import plain
 from rltune.tune.syncer import get_log_syncer
 
@@ -190,6 +193,7 @@ class UnifiedLogger(Logger):
             skipped with a warning; one that raises later is warned about once and still called.
         sync_function: how to pull the directory from the node where the trial runs, if that is
             another one: a template, a function (source, target), or False for not at all.
+        writer: what constructs and calls the loggers, in order but later; None does it at once.
     """
 
     def __init__(
@@ -198,55 +202,74 @@ class UnifiedLogger(Logger):
         logdir: str,
         loggers: Sequence[type[Logger]] | None = None,
         sync_function: str | Callable[[str, str], Any] | bool | None = None,
+        writer: LogWriter | None = None,
     ):
-        self._classes = DEFAULT_LOGGERS if loggers is None else loggers
+        self._guarded = [_Guarded(cls) for cls in (DEFAULT_LOGGERS if loggers is None else loggers)]
         self._syncer = get_log_syncer(logdir, sync_function)
+        self._writer = writer if self._guarded else None
         super().__init__(config, logdir)
 
     def _init(self) -> None:
-        self._loggers: list[Logger] = []
-        self._warned: set[Logger] = set()
-        for cls in self._classes:
-            try:
-                self._loggers.append(cls(self.config, self.logdir))
-            except Exception as error:
-                log.warning("%s is skipped: %s", getattr(cls, "__name__", cls), error)
+        self._each(_Guarded.construct, self.config, self.logdir)
 
     def on_result(self, result: dict[str, Any]) -> None:
-        self._each("on_result", result)
+        self._each(_Guarded.call, "on_result", _copied(result) if self._writer else result)
         self._syncer.set_worker_ip(result.get(keys.NODE_IP))
         self._syncer.sync_down_if_needed()
 
     def update_config(self, config: dict[str, Any]) -> None:
         self.config = config
-        self._each("update_config", config)
+        self._each(_Guarded.call, "update_config", config)
 
     def close(self) -> None:
-        self._each("close")
+        self._each(_Guarded.call, "close")
         self._syncer.sync_down()
         self._syncer.wait()
 
     def flush(self) -> None:
-        self._each("flush")
+        self._each(_Guarded.call, "flush")
 
     def sync_results_to_new_location(self, worker_ip: str) -> None:
         """Pushes the directory to another node, where the trial goes on."""
         self._syncer.sync_to_new_location(worker_ip)
 
-    def _each(self, method: str, *args: Any) -> None:
-        for logger in self._loggers:
-            try:
-                getattr(logger, method)(*args)
-            except Exception:
-                if logger not in self._warned:
-                    self._warned.add(logger)
-                    log.warning(
-                        "%s.%s failed in %s; the run goes on, later errors of it are not shown.",
-                        type(logger).__name__,
-                        method,
-                        self.logdir,
-                        exc_info=True,
-                    )
+    def _each(self, method: Callable[..., None], *args: Any) -> None:
+        if self._writer is not None:
+            self._writer.submit([(g.cls, partial(method, g, *args)) for g in self._guarded])
+            return
+        for guarded in self._guarded:
+            method(guarded, *args)
+
+
+class _Guarded:
+    """A logger whose errors become warnings: that it is skipped, or the first one later on."""
+
+    def __init__(self, cls: type[Logger]):
+        self.cls = cls
+        self._logger: Logger | None = None
+        self._warned = False
+
+    def construct(self, config: dict[str, Any], logdir: str) -> None:
+        try:
+            self._logger = self.cls(config, logdir)
+        except (Exception, SystemExit) as error:
+            log.warning("%s is skipped: %s", getattr(self.cls, "__name__", self.cls), error)
+
+    def call(self, method: str, *args: Any) -> None:
+        if self._logger is None:
+            return
+        try:
+            getattr(self._logger, method)(*args)
+        except (Exception, SystemExit):
+            if not self._warned:
+                self._warned = True
+                log.warning(
+                    "%s.%s failed in %s; the run goes on, later errors of it are not shown.",
+                    type(self._logger).__name__,
+                    method,
+                    self._logger.logdir,
+                    exc_info=True,
+                )
 
 
 def pretty_print(result: Result) -> str:
@@ -259,6 +282,15 @@ def pretty_print(result: Result) -> str:
         plain(shown, keep_non_finite=True), Dumper=dumper, default_flow_style=False
     )
     return text
+
+
+def _copied(value: Any) -> Any:
+    """A copy whose containers are its own: the trainable may change what it reported."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def _without_config(result: Result) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rltune.trainable import Trainable, date_text
 from rltune.tune import stopping
 from rltune.tune.checkpoints import Checkpoint, CheckpointKeeper
 from rltune.tune.error import TuneError
+from rltune.tune.log_writer import LogWriter
 from rltune.tune.logger import UnifiedLogger
 from rltune.tune.registry import get_trainable_cls
 
@@ -206,8 +207,10 @@ class Trial:
         """Whether the failures noted so far leave another start."""
         return self.max_failures < 0 or self.num_failures <= self.max_failures
 
-    def init_logger(self) -> None:
-        """Makes the trial's directory, unless it has one, and opens its loggers there."""
+    def init_logger(self, writer: LogWriter | None = None) -> None:
+        """Makes the trial's directory, unless it has one, and opens its loggers there. They work on
+        the writer's thread, if there is one.
+        """
         if self.logdir is None:
             os.makedirs(self.local_dir, exist_ok=True)
             longest = int(os.environ.get("MAX_LEN_IDENTIFIER") or 130)
@@ -217,7 +220,7 @@ class Trial:
         os.makedirs(self.logdir, exist_ok=True)
         if self.result_logger is None:
             self.result_logger = UnifiedLogger(
-                self.config, self.logdir, self.loggers, sync_function=self.sync_to_driver_fn
+                self.config, self.logdir, self.loggers, self.sync_to_driver_fn, writer
             )
 
     def update_config(self, config: dict[str, Any], experiment_tag: str) -> None:

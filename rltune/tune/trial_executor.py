@@ -13,8 +13,13 @@ from rltune.tune import json_encoding
 from rltune.tune.checkpoints import Checkpoint
 from rltune.tune.error import TrialFailure
 from rltune.tune.host import StartOrder
+from rltune.tune.log_writer import LogWriter
 from rltune.tune.plain import plain
 from rltune.tune.trial import Trial
+
+# How long the end of a trial waits for its loggers, so that what the experiment's state calls
+# finished has its results on disk. They take milliseconds, unless one is slow.
+LOG_PATIENCE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +69,7 @@ class TrialExecutor(ABC):
         self._kept: tuple[str, HostHandle] | None = None
         self.on_record: Callable[[str, str], None] | None = None  # hears of refreshed records
         self.on_status: Callable[[Trial], None] | None = None  # hears of every change of state
+        self.log_writer: LogWriter | None = None  # where loggers work; None: in the loop
         self.changes = 0  # how often a trial has changed its state
 
     # Where trials run.
@@ -118,7 +124,7 @@ class TrialExecutor(ABC):
         constructor or restore comes out of `fetch_result`.
         """
         checkpoint = checkpoint or trial.checkpoint
-        trial.init_logger()
+        trial.init_logger(self.log_writer)
         assert trial.logdir is not None
         restores = checkpoint.value is not None
         handle = self._take_kept(trial) if restores else None
@@ -146,6 +152,8 @@ class TrialExecutor(ABC):
             trial.write_error(error_msg)
         self._release(trial, keep=not error)
         trial.close_logger()
+        if self.log_writer is not None:
+            self.log_writer.drain(LOG_PATIENCE_S)
         self.set_status(trial, Trial.ERROR if error else Trial.TERMINATED)
 
     def pause_trial(self, trial: Trial) -> None:

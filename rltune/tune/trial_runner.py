@@ -15,6 +15,7 @@ from rltune.tune.console import Console
 from rltune.tune.error import FailureKind, TrialFailure, TuneError
 from rltune.tune.experiment_state import ExperimentState
 from rltune.tune.interrupt import InterruptGuard
+from rltune.tune.log_writer import LogWriter
 from rltune.tune.schedulers import FIFOScheduler, TrialScheduler
 from rltune.tune.suggest import SearchAlgorithm
 from rltune.tune.syncer import CloudSyncer
@@ -85,6 +86,7 @@ class TrialRunner:
             else None
         )
         trial_executor.on_record = self.state.journal.note if self.state else None
+        trial_executor.log_writer = self._log_writer = LogWriter()
         trial_executor.on_status = board.show_status if board else None
 
     # What schedulers and users ask.
@@ -203,6 +205,7 @@ class TrialRunner:
         finally:
             for trial in self._trials:
                 trial.close_logger()
+            self._log_writer.close()
             if self._trials:
                 self.checkpoint(force=True)
             self.trial_executor.cleanup()
