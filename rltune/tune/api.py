@@ -72,7 +72,7 @@ def run(
         run_or_experiment: a function, a Trainable subclass, a registered or built-in name, or an
             Experiment, which then says everything itself.
         name: of the experiment and its directory; default: the trainable's.
-        stop: `{"training_iteration": 10}` stops at >=, `{"mean_loss": {"<=": 0.1}}` at <=; any one.
+        stop: `{"training_iteration": 10}` stops at >=, `{"mean_loss": "<= 0.1"}` at <=; any one.
         config: what the trainable gets; may hold `grid_search` and `sample_from` anywhere.
         resources_per_trial: `cpu` (1), `gpu` (0), `extra_cpu`, `extra_gpu`, `custom_resources`,
             `extra_custom_resources`; fractions are allowed.

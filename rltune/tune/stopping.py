@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -9,18 +12,22 @@ from rltune.config import nearest
 from rltune.result import get_metric
 from rltune.tune.error import TuneError
 
-_DIRECTIONS: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": lambda value, limit: bool(value >= limit),
-    "<=": lambda value, limit: bool(value <= limit),
+_DIRECTIONS: dict[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
 }
+_TEXT = re.compile(r"\s*(>=|<=|>|<)\s*(\S+)\s*")
 
 
 def reached(stop: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
     """The first criterion that `result` fulfils, as text; None if there is none.
 
-    `{"a": 5}` is fulfilled by a >= 5, `{"a": {"<=": 5}}` by a <= 5. Dicts may be nested as the
-    result is; `a/b` names a nested field too. A field that is there but has no value (None)
-    fulfils nothing. Raises TuneError for a field that is not there, naming the nearest one.
+    `{"a": 5}` is fulfilled by a >= 5, `{"a": "<= 5"}` by a <= 5; `>`, `<` and `>=` are read too.
+    Dicts may be nested as the result is; `a/b` names a nested field too. A field that is there but
+    has no value (None) fulfils nothing. Raises TuneError for a field that is not there, naming the
+    nearest one.
     """
     for name, direction, limit in _criteria(stop):
         try:
@@ -37,17 +44,36 @@ def reached(stop: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
 
 
 def check(stop: Mapping[str, Any]) -> None:
-    """Raises TuneError for a criterion that is no number."""
-    for name, _, limit in _criteria(stop):
-        if not isinstance(limit, int | float) and not hasattr(limit, "__float__"):
-            raise TuneError(f"The stopping criterion {name!r} must be a number, not {limit!r}.")
+    """Raises TuneError, naming the key, for a criterion that can never be compared."""
+    for _ in _criteria(stop):
+        continue
 
 
 def _criteria(stop: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
     for key, limit in stop.items():
-        if not isinstance(limit, Mapping):
-            yield prefix + key, ">=", limit
-        elif set(limit) <= set(_DIRECTIONS):
-            yield from ((prefix + key, direction, value) for direction, value in limit.items())
-        else:
+        if isinstance(limit, Mapping):
             yield from _criteria(limit, f"{prefix}{key}/")
+        else:
+            yield prefix + key, *_criterion(prefix + key, limit)
+
+
+def _criterion(name: str, limit: Any) -> tuple[str, Any]:
+    """Direction and number of one criterion."""
+    if isinstance(limit, str):
+        text = _TEXT.fullmatch(limit)
+        number = _number(text[2]) if text else math.nan
+        if text and not math.isnan(number):
+            return text[1], number
+    elif isinstance(limit, int | float) or hasattr(limit, "__float__"):
+        return ">=", limit
+    raise TuneError(
+        f"The stopping criterion {name!r} must be a number, or text such as '<= 0.1' "
+        f"({', '.join(_DIRECTIONS)}), not {limit!r}."
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -159,8 +159,10 @@ def test_t1_5_a_registered_lambda_runs_by_its_id() -> None:
         ({"a": {"b": 6}}, 7),
         ({"a/b": 4}, 5),
         ({"time": 8, "a": {"b": 2}}, 3),
-        ({"time": {"<=": 0}}, 1),
-        ({"a": {"b": {">=": 1}}}, 2),
+        ({"time": "<= 0"}, 1),
+        ({"a": {"b": ">=1"}}, 2),
+        ({"a/b": "> 1"}, 3),
+        ({"time": "< -1e3", "a": {"b": 4}}, 5),
         ({"timesteps_total": 5}, 10),  # there, but None
     ],
 )
@@ -178,8 +180,10 @@ def test_t1_6_a_missing_criterion_is_an_error_of_the_trial() -> None:
 
 
 def test_t1_6_limits_are_numbers(results_dir: Path) -> None:
-    with pytest.raises(tune.TuneError, match="'a/b' must be a number, not 'ten'"):
-        run(report_ten, stop={"a": {"b": "ten"}})
+    for bad in ("ten", "= 5", "<=", "<= ten", "< nan", "10", None, [1]):
+        with pytest.raises(tune.TuneError, match="'a/b' must be a number, or text .*not") as caught:
+            run(report_ten, stop={"a": {"b": bad}})
+        assert repr(bad) in str(caught.value)
     assert not results_dir.exists()
 
 
