@@ -122,10 +122,11 @@ class Algorithm(Trainable):
             return [f"env {env!r}: {error}" if not isinstance(error, EnvError) else str(error)]
         spaces = instance.observation_space, instance.action_space
         instance.close()
-        return cls._space_problems(*spaces)
+        return cls.space_problems(*spaces)
 
     @classmethod
-    def _space_problems(cls, obs_space: Any, action_space: Any) -> list[str]:
+    def space_problems(cls, obs_space: Any, action_space: Any) -> list[str]:
+        """Why an environment with these spaces does not suit; empty where it does."""
         reasons = [
             unsupported_reason(obs_space, "observation"),
             unsupported_reason(action_space, "action"),
@@ -187,8 +188,6 @@ class Algorithm(Trainable):
         self.workers = WorkerSet(type(self), typed)  # actors start while the framework is imported
         preload(framework)
         spaces = self.workers.spaces()
-        if problems := self._space_problems(*spaces):
-            raise ConfigError(problems, f"{type(self).__name__} config")
         self.observation_space, self.action_space = spaces
         self.policy = Policy.build(type(self), typed, *spaces)
         self.model, self.distribution = self.policy.model, self.policy.distribution
@@ -197,9 +196,8 @@ class Algorithm(Trainable):
             device=choose_device(framework, typed.num_gpus), threads=typed.num_cpus_for_driver,
         )  # fmt: skip
         self._learner_rng = stream(typed.seed, "learner")
-        self._caller_rng = stream(
-            typed.seed, "compute_action"
-        )  # whoever asks for actions must not change training
+        # Whoever asks for actions must not change training.
+        self._caller_rng = stream(typed.seed, "compute_action")
         self.metrics = EpisodeMetrics(typed.metrics_smoothing_episodes)
         self.perf = SamplerPerf()
         self._reward_filter = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rltune.algorithm_config import AlgorithmConfig
+from rltune.config import ConfigError
 from rltune.envs.filters import MeanStdFilter, NoFilter
 from rltune.envs.spaces import ActionAdapter, ObsPreprocessor
 from rltune.frameworks import _numpy as ops
@@ -22,6 +23,9 @@ class PolicyPieces(Protocol):
     """What an algorithm class says about its policy and its samples, without being built."""
 
     off_policy: bool  # samples keep new_obs and stay time-major, for a replay buffer
+
+    @classmethod
+    def space_problems(cls, obs_space: Any, action_space: Any) -> list[str]: ...
 
     @classmethod
     def make_distribution(cls, config: Any, action_space: Any) -> Distribution: ...
@@ -50,6 +54,9 @@ class Policy:
     def build(
         cls, pieces: PolicyPieces, config: AlgorithmConfig, obs_space: Any, action_space: Any
     ) -> Policy:
+        """Raises ConfigError where the spaces do not suit."""
+        if problems := pieces.space_problems(obs_space, action_space):
+            raise ConfigError(problems, f"{config.owner()} config")
         preprocessor = ObsPreprocessor(obs_space)
         distribution = pieces.make_distribution(config, action_space)
         model = pieces.make_model(config, preprocessor.size, distribution)
