@@ -19,6 +19,7 @@ from gymnasium import spaces
 from agents.dqn import DQN
 from agents.ppo import PPO
 from rltune.algorithm import Algorithm
+from rltune.config import ConfigError
 from tests.conformance import repeatable, same_state, small_config
 from tests.envs.toy import CrashingEnv
 
@@ -155,6 +156,11 @@ def test_an_environment_that_cannot_be_made_is_tried_once(built: list[Algorithm]
     with pytest.raises(LookupError, match="the licence server does not answer") as caught:
         make(built, PPO, env=BrokenEnv, num_workers=1)
     assert "lost" not in str(caught.value)
+
+
+def test_spaces_that_do_not_suit_are_bad_input(built: list[Algorithm]) -> None:
+    with pytest.raises(ConfigError, match="DQN needs a Discrete action space"):
+        make(built, DQN, env="tests.envs.toy:IdentityBoxEnv", num_workers=1)
 
 
 def test_actors_see_no_gpu_and_load_no_framework(built: list[Algorithm]) -> None:
