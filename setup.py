@@ -47,6 +47,8 @@ EXTRAS["dev"] = [
     "schemathesis>=4",
     "ruff>=0.6",
     "mypy>=1.11",
+    "moto[server]>=5",
+    "awscli>=1.32",
     "pandas-stubs",
     "types-PyYAML",
     "types-psutil",
