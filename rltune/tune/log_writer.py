@@ -17,7 +17,7 @@ HANG_S = 30.0
 DRAIN_S = 60.0
 POLL_S = 0.1
 
-LogCall = tuple[type, Callable[[], None]]
+LogCall = tuple[type, Callable[[], object]]
 
 log = logging.getLogger(__name__)
 

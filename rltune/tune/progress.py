@@ -32,6 +32,7 @@ def status_block(
     *,
     scheduler_text: str,
     resource_text: str,
+    progress_text: str = "",
     max_trials: int | None = MAX_TRIALS,
 ) -> str:
     """The `== Status ==` block: at most `max_trials` trial lines, None for all of them."""
@@ -43,6 +44,8 @@ def status_block(
     lines += [f"Result logdir: {path}" for path in sorted({t.local_dir for t in trials})]
     if trials:
         lines.append(f"Number of trials: {len(trials)} ({counts})")
+    if progress_text:
+        lines.append(progress_text)
     shown = _shares(counts, len(trials) if max_trials is None else max_trials)
     for state in counts:
         lines.append(f"{state} trials:")

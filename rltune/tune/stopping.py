@@ -29,7 +29,7 @@ def reached(stop: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
     has no value (None) fulfils nothing. Raises TuneError for a field that is not there, naming the
     nearest one.
     """
-    for name, direction, limit in _criteria(stop):
+    for name, direction, limit in criteria(stop):
         try:
             value = get_metric(result, name)
         except KeyError:
@@ -45,14 +45,15 @@ def reached(stop: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
 
 def check(stop: Mapping[str, Any]) -> None:
     """Raises TuneError, naming the key, for a criterion that can never be compared."""
-    for _ in _criteria(stop):
+    for _ in criteria(stop):
         continue
 
 
-def _criteria(stop: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+def criteria(stop: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Each criterion: the field's name (`a/b` for a nested one), its direction, and the limit."""
     for key, limit in stop.items():
         if isinstance(limit, Mapping):
-            yield from _criteria(limit, f"{prefix}{key}/")
+            yield from criteria(limit, f"{prefix}{key}/")
         else:
             yield prefix + key, *_criterion(prefix + key, limit)
 

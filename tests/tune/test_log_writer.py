@@ -123,16 +123,17 @@ def test_an_interrupt_leaves_everything_written(results_dir: Path) -> None:
 
 
 def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    writer, free = LogWriter(), threading.Event()
-    writer.submit([(Slow, free.wait)])
+    writer, held = LogWriter(), threading.Semaphore(0)
+    writer.submit([(Slow, held.acquire)])
     writer.close(timeout=0.05)
     assert "not done after 0.05 s" in caplog.text
-    free.set()
+    held.release()
 
 
 def test_a_full_writer_makes_the_run_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_writer, "POLL_S", 0.001)
-    writer, made = LogWriter(capacity=2), []
+    writer = LogWriter(capacity=2)
+    made: list[int] = []
     for i in range(20):
         writer.submit([(Slow, partial(made.append, i)), (Slow, partial(time.sleep, 0.002))])
         assert i - len(made) <= 4
