@@ -53,6 +53,7 @@ HOMES = {
     "jax": {"rltune/frameworks/_jax.py"},
     "ray": {
         "rltune/rollout/worker_set.py",
+        "rltune/tune/ray_slots.py",
         "rltune/tune/ray_trial_executor.py",
         "rltune/tune/util.py",
     },

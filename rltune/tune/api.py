@@ -64,6 +64,7 @@ def run(
     ray_auto_init: bool = True,
     sync_function: Any = None,
     *,
+    isolate_trials: bool = False,
     resume_command: str | None = None,
 ) -> ExperimentAnalysis | list[Trial]:
     """Runs an experiment to its end.
@@ -105,6 +106,9 @@ def run(
         return_trials: return the plain list of trials.
         ray_auto_init: start a local Ray if none is running.
         sync_function: template with `{local_dir}` and `{remote_dir}` or function, for uploads only.
+        isolate_trials: a new process for every trial, whatever that costs. Otherwise trials with
+            the same trainable and resources follow each other in one, unless a trial failed, had
+            a GPU, or left threads or child processes.
         resume_command: what to type to go on, printed after an interrupt.
 
     Returns:
@@ -152,7 +156,9 @@ def run(
     runner = TrialRunner(
         search_alg or BasicVariantGenerator(),
         scheduler or FIFOScheduler(),
-        trial_executor=make_executor(trial_executor, queue_trials, reuse_actors, ray_auto_init),
+        trial_executor=make_executor(
+            trial_executor, queue_trials, reuse_actors, ray_auto_init, isolate_trials
+        ),
         local_checkpoint_dir=experiment.checkpoint_dir,
         syncer=syncer,
         checkpoint_period=global_checkpoint_period,
@@ -239,10 +245,13 @@ def make_executor(
     queue_trials: bool = False,
     reuse_actors: bool = False,
     ray_auto_init: bool = True,
+    isolate_trials: bool = False,
 ) -> TrialExecutor:
     """The executor of this name ("ray", the default, or "local"); an object as it is."""
     if executor is None or executor == "ray":
-        return RayTrialExecutor(queue_trials, reuse_actors, ray_auto_init)
+        return RayTrialExecutor(
+            queue_trials, reuse_actors, ray_auto_init, isolate_trials=isolate_trials
+        )
     if executor == "local":
         return LocalTrialExecutor(queue_trials, reuse_actors)
     if isinstance(executor, str):

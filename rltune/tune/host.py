@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rltune import registry as names
 from rltune.trainable import Trainable
 from rltune.tune.checkpoints import Checkpoint
 from rltune.tune.error import AbortTrialExecution, FailureKind, TrialFailure
@@ -34,7 +33,7 @@ class TrialHost:
     """Hosts one trainable at a time.
 
     `environ` is set before the trainable's module is loaded; `chdir` makes the trial's directory
-    the working directory for good.
+    the working directory while it is hosted.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None, chdir: bool = True):
@@ -43,14 +42,12 @@ class TrialHost:
         self._trainable: Trainable | None = None
         self._start_failure: TrialFailure | None = None
 
-    def start(self, order: StartOrder, checkpoint: Any, snapshot: bytes | None = None) -> None:
+    def start(self, order: StartOrder, checkpoint: Any) -> None:
         """Constructs the trainable, or resets the one that is here, and restores the checkpoint.
 
         A failure is kept and is what the next call returns.
         """
-        self._start_failure = self._guard(
-            FailureKind.START, self._start, order, checkpoint, snapshot
-        )
+        self._start_failure = self._guard(FailureKind.START, self._start, order, checkpoint)
 
     def train(self) -> Any:
         """One iteration: its result, or the TrialFailure that it raised."""
@@ -78,9 +75,7 @@ class TrialHost:
         trainable, self._trainable = self._trainable, None
         return self._guard(FailureKind.RUN, trainable.stop) if trainable is not None else None
 
-    def _start(self, order: StartOrder, checkpoint: Any, snapshot: bytes | None) -> None:
-        if snapshot is not None:
-            names.install(snapshot)
+    def _start(self, order: StartOrder, checkpoint: Any) -> None:
         os.makedirs(order.logdir, exist_ok=True)
         if self._chdir:
             os.chdir(order.logdir)

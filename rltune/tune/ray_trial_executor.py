@@ -1,4 +1,4 @@
-"""RayTrialExecutor: each trial in an actor of its own. Ray is loaded when the first trial starts.
+"""RayTrialExecutor: each trial in an actor. Ray is loaded when the first trial starts.
 
 The runner keeps its own accounts of what trials may use; Ray keeps the same ones, and a trial whose
 `extra_*` resources are for actors that it creates holds them in a placement group from its start.
@@ -12,18 +12,17 @@ import random
 import signal
 import threading
 import time
-from functools import cache
 from typing import Any
 
 from rltune import registry
 from rltune.resources import Resources
 from rltune.tune.error import FailureKind, TrialFailure
-from rltune.tune.host import StartOrder, TrialHost
+from rltune.tune.host import StartOrder
+from rltune.tune.ray_slots import Slot, SlotKind, SlotPool, fetch
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import HostHandle, TrialExecutor
 
 CLUSTER_CACHE_S = 0.5
-STOP_PATIENCE_S = 5.0
 # Resources that Ray adds to every node by itself.
 _BUILT_IN = ("memory", "object_store_memory", "node:", "accelerator_type:")
 
@@ -38,6 +37,8 @@ class RayTrialExecutor(TrialExecutor):
         reuse_actors: give the actor of a stopped trial to the next that starts from a checkpoint.
         ray_auto_init: start a local Ray if there is none; with False that is Ray's own error.
         num_cpus, num_gpus: what that local Ray has; by default what the machine has.
+        isolate_trials: a new process for every trial. Otherwise one hosts trials of the same kind
+            one after another, unless a trial failed, had a GPU or left threads or children.
     """
 
     def __init__(
@@ -47,13 +48,14 @@ class RayTrialExecutor(TrialExecutor):
         ray_auto_init: bool = True,
         num_cpus: int | None = None,
         num_gpus: int | None = None,
+        isolate_trials: bool = False,
     ):
         super().__init__(queue_trials, reuse_actors)
         self._auto_init = ray_auto_init
         self._num_cpus, self._num_gpus = num_cpus, num_gpus
         self._total: dict[str, float] = {}
         self._total_until = -float("inf")
-        self._closing: list[_RayHandle] = []
+        self.pool = SlotPool(isolate_trials)
         self._snapshot: tuple[bytes, Any] | None = None
         self._random = random.Random()  # the user's own generator is left alone
 
@@ -93,37 +95,64 @@ class RayTrialExecutor(TrialExecutor):
         import ray
 
         while True:
-            trials = {trial.runner.training: trial for trial in self._running.values()}
-            refs = self._random.sample(list(trials), len(trials))
-            refs += [handle.closing for handle in self._closing]
-            ready, _ = ray.wait(refs, timeout=self._next_closing())
-            self._finish_closing()
+            self._bind_waiting()
+            trials = {}
+            for trial in self._running.values():
+                if trial.runner.outcome is not None:
+                    return trial
+                trials[trial.runner.training] = trial
+            trials.pop(None, None)  # those that wait for their slot
+            references = self._random.sample(list(trials), len(trials)) + self.pool.references()
+            ready, _ = ray.wait(references, timeout=self.pool.patience())
             if ready and ready[0] in trials:
-                return trials[ready[0]]
+                trials[ready[0]].runner.collect()
 
     def fetch_result(self, trial: Trial) -> dict[str, Any]:
-        result: dict[str, Any] = trial.runner.fetch(trial.runner.training)
+        result: dict[str, Any] = trial.runner.take_outcome()
         return result
 
     def settle(self, trial: Trial, timeout: float) -> dict[str, Any] | None:
-        result: dict[str, Any] = trial.runner.fetch(trial.runner.training, timeout)
-        return result
+        deadline = time.monotonic() + timeout
+        if not trial.runner.is_bound():
+            trial.runner.bind(self.new_slot(trial.runner.kind))
+        while trial.runner.outcome is None:
+            trial.runner.collect(max(0.0, deadline - time.monotonic()))
+        return self.fetch_result(trial)
 
     def open_host(self, trial: Trial) -> HostHandle:
+        """The trial gets its slot when the next result is waited for: a slot that becomes free
+        until then is enough.
+        """
         self._connect()
-        return _RayHandle(trial, self._registry_ref(), self._closing)
+        reusable = not trial.resources.gpu
+        snapshot = registry.snapshot()
+        kind = SlotKind(trial.trainable_name, trial.resources, _bundles(trial), snapshot, reusable)
+        return _RayHandle(kind, self)
+
+    def new_slot(self, kind: SlotKind) -> Slot:
+        """A new process for a trial of this kind."""
+        return self.pool.open(kind, self._registry_ref(kind.snapshot))
 
     def cleanup(self) -> None:
         super().cleanup()
-        deadline = time.monotonic() + STOP_PATIENCE_S
-        while self._closing and time.monotonic() < deadline:
-            import ray
+        self.pool.close()
 
-            ray.wait([handle.closing for handle in self._closing], timeout=STOP_PATIENCE_S)
-            self._finish_closing()
-        for handle in self._closing:
-            handle.kill()
-        self._closing.clear()
+    def _bind_waiting(self) -> None:
+        """Gives trials their slots: a free one, or the next of those about to be free, else a new
+        one.
+        """
+        self.pool.settle()
+        waiting: list[_RayHandle] = []
+        for trial in self._running.values():
+            handle = trial.runner
+            if handle.is_bound():
+                continue
+            slot = self.pool.take(handle.kind)
+            before = sum(other.kind == handle.kind for other in waiting)
+            if slot is None and before < self.pool.count_clearing(handle.kind):
+                waiting.append(handle)
+            else:
+                handle.bind(slot or self.new_slot(handle.kind))
 
     def _connect(self) -> None:
         import ray
@@ -164,160 +193,124 @@ class RayTrialExecutor(TrialExecutor):
         # Fractions add up with rounding errors: five times 0.2 must fit into 1.
         return {name: n - used.get(name, 0) + 1e-9 for name, n in self._cluster().items()}
 
-    def _registry_ref(self) -> Any:
+    def _registry_ref(self, data: bytes) -> Any:
         """What is registered here, put into the object store once per change."""
         import ray
 
-        data = registry.snapshot()
         if self._snapshot is None or self._snapshot[0] is not data:
             self._snapshot = (data, ray.put(data))
         return self._snapshot[1]
 
-    def _next_closing(self) -> float | None:
-        """Seconds until an actor that was asked to end has to be looked at."""
-        if not self._closing:
-            return None
-        return max(0.0, min(handle.deadline for handle in self._closing) - time.monotonic())
-
-    def _finish_closing(self) -> None:
-        self._closing[:] = [handle for handle in self._closing if not handle.is_closed()]
-
 
 class _RayHandle:
-    """One actor, and the placement group that it and its children live in."""
+    """A trial on a slot, or one that waits for its slot to be ready."""
 
-    def __init__(self, trial: Trial, snapshot: Any, closing: list[_RayHandle]):
-        self._closing_list = closing
-        self._snapshot = snapshot
-        self._group = _placement_group(trial)
-        environ = {} if trial.resources.gpu else {"CUDA_VISIBLE_DEVICES": ""}
-        self._actor = (
-            _actor_class(trial.trainable_name)
-            .options(**_actor_options(trial.resources, self._group))
-            .remote(environ)
-        )
-        self.training: Any = None
-        self._stopped: Any = None
-        self.closing: Any = None
-        self.deadline = float("inf")
+    def __init__(self, kind: SlotKind, executor: RayTrialExecutor):
+        self.kind = kind
+        self.training: Any = None  # the iteration under way
+        self.outcome: Any = None  # its result or failure, until that is fetched
+        self._executor = executor
+        self._slot: Slot | None = None
+        self._order: tuple[StartOrder | None, Any] = (None, None)  # what begins with the slot
+        self._begun: Any = None
+        self._healthy = True
 
     def start(self, order: StartOrder, checkpoint: Any) -> None:
-        try:
-            self._actor.start.remote(order, checkpoint, self._snapshot)
-        except Exception as error:  # whatever pickling the config raises
-            raise TrialFailure.of(error, FailureKind.START, retry=False) from error
+        self._order = (order, checkpoint)
+        if self._slot is not None:  # of a trial whose trainable is reused
+            self._send(self._slot)
 
     def begin_train(self) -> None:
-        self.training = self._actor.train.remote()
+        if self._slot is not None:
+            self.training = self._slot.actor.train.remote()
+
+    def is_bound(self) -> bool:
+        return self._slot is not None or self.outcome is not None
+
+    def bind(self, slot: Slot) -> None:
+        """The trial begins on this slot. What cannot be sent there is the outcome."""
+        self._slot = slot
+        try:
+            self._send(slot)
+        except TrialFailure as failure:
+            self.outcome = failure
+        else:
+            self.begin_train()
+
+    def collect(self, timeout: float | None = None) -> None:
+        """Makes the outcome of the iteration. A process that died between two trials is none: the
+        second then begins on a new one, and there is no outcome yet.
+        """
+        try:
+            self.outcome = self.fetch(self.training, timeout)
+        except TrialFailure as failure:
+            slot = self._slot
+            died = failure.kind is FailureKind.DIED
+            if slot is not None and died and slot.used and not self._has_begun():
+                slot.kill()
+                self._healthy = True
+                self.bind(self._executor.new_slot(self.kind))
+            else:
+                self.outcome = failure
+
+    def take_outcome(self) -> Any:
+        """The result of the iteration. Raises TrialFailure."""
+        outcome, self.outcome, self.training = self.outcome, None, None
+        if isinstance(outcome, TrialFailure):
+            raise outcome
+        return outcome
 
     def call(self, method: str, *args: Any) -> Any:
-        return self.fetch(getattr(self._actor, method).remote(*args))
+        return self.fetch(getattr(self._actor(), method).remote(*args))
 
     def save_to_object(self) -> Any:
         """A checkpoint that stays in the object store; returns its reference."""
-        reference, failure = self._actor.save_to_object.remote()
+        reference, failure = self._actor().save_to_object.remote()
         failed = self.fetch(failure)
         if failed is not None:
             raise failed
         return reference
 
     def fetch(self, reference: Any, timeout: float | None = None) -> Any:
-        """A value of the actor. Raises TrialFailure where it is one, and for a dead actor."""
-        import ray
-        from ray import exceptions
-
+        """A value of the slot. Raises TrialFailure; the process then hosts no other trial."""
         try:
-            value = ray.get(reference, timeout=timeout)
-        except exceptions.GetTimeoutError:
-            raise TrialFailure(FailureKind.RUN, "it did not end in time", "") from None
-        except exceptions.RayError as error:
-            died = isinstance(error, exceptions.RayActorError)
-            text = str(error).strip()
-            kind = FailureKind.DIED if died else FailureKind.RUN
-            raise TrialFailure(kind, text.partition("\n")[0], text) from error
-        if isinstance(value, TrialFailure):
-            raise value
-        return value
+            return fetch(reference, timeout)
+        except TrialFailure:
+            self._healthy = False
+            raise
 
     def close(self) -> None:
-        """Stops the trainable, then ends the process; `is_closed` tells when that is done."""
-        self._stopped = self._actor.stop.remote()
-        self.closing = self._actor.__ray_terminate__.remote()
-        self.deadline = time.monotonic() + STOP_PATIENCE_S
-        self._closing_list.append(self)
+        if self._slot is not None:
+            self._executor.pool.give_back(self._slot, self._healthy)
 
-    def is_closed(self) -> bool:
-        """Whether the actor is gone; after the deadline it is killed."""
-        import ray
+    def _actor(self) -> Any:
+        if self._slot is None:
+            self.bind(self._executor.new_slot(self.kind))
+        assert self._slot is not None
+        return self._slot.actor
 
-        ready, _ = ray.wait([self.closing], timeout=0)
-        if not ready and time.monotonic() < self.deadline:
-            return False
+    def _send(self, slot: Slot) -> None:
         try:
-            self.fetch(self._stopped, timeout=0)
-        except TrialFailure as failure:
-            if failure.kind is not FailureKind.DIED:
-                log.warning("Stopping a trial failed: %s", failure)
-        self.kill()
+            self._begun = slot.actor.start.remote(*self._order)
+        except Exception as error:  # whatever pickling the config raises
+            self._healthy = False
+            raise TrialFailure.of(error, FailureKind.START, retry=False) from error
+
+    def _has_begun(self) -> bool:
+        try:
+            fetch(self._begun, timeout=0)
+        except TrialFailure:
+            return False
         return True
 
-    def kill(self) -> None:
-        """Ends the actor, if it still lives, and its children with their placement group."""
-        import ray
-        from ray.util import remove_placement_group
 
-        ray.kill(self._actor)
-        if self._group is not None:
-            remove_placement_group(self._group)
-
-
-class _ActorHost(TrialHost):
-    """A host whose in-memory checkpoint and failure are two values: the first may stay a
-    reference.
-    """
-
-    def save_to_object(self) -> tuple[bytes | None, TrialFailure | None]:
-        value = self.call("save_to_object")
-        return (None, value) if isinstance(value, TrialFailure) else (value, None)
-
-
-@cache
-def _actor_class(trainable_name: str) -> Any:
-    """The host under the trainable's name, which `ps` shows."""
-    import ray
-
-    cls = type(trainable_name, (_ActorHost,), {})
-    cls.save_to_object = ray.method(num_returns=2)(_ActorHost.save_to_object)  # type: ignore
-    return ray.remote(cls)
-
-
-def _actor_options(resources: Resources, group: Any) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "num_cpus": resources.cpu,
-        "num_gpus": resources.gpu,
-        "resources": {name: n for name, n in resources.custom_resources.items() if n},
-    }
-    if group is not None:
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
-            placement_group=group,
-            placement_group_bundle_index=0 if resources.own_bundle() else -1,
-            placement_group_capture_child_tasks=True,
-        )
-    return options
-
-
-def _placement_group(trial: Trial) -> Any:
+def _bundles(trial: Trial) -> list[dict[str, float]]:
     """Bundle 0 is the trial's own, the others its actors': as its class says, else one for all."""
     if not trial.resources.has_extra():
-        return None
-    from ray.util import placement_group
-
+        return []
     divide = getattr(trial.get_trainable_cls(), "placement_bundles", None)
     extra = divide(trial.config) if divide else [trial.resources.extra_bundle()]
-    bundles = [bundle for bundle in [trial.resources.own_bundle(), *extra] if bundle]
-    return placement_group(bundles, strategy="PACK")
+    return [bundle for bundle in [trial.resources.own_bundle(), *extra] if bundle]
 
 
 def _is_custom(name: str) -> bool:
