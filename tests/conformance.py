@@ -105,6 +105,7 @@ class Conformance:
     """Each test runs with `name`, which `get_trainable_cls` knows."""
 
     def test_an_unknown_key_is_named_with_the_nearest(self, name: str) -> None:
+        """T13.3"""
         cls = get_trainable_cls(name)
         with pytest.raises(ConfigError, match=r"Unknown key 'gama'.*nearest: 'gamma'"):
             cls.validate_config({"env": "CartPole-v1", "gama": 0.9})
@@ -118,6 +119,7 @@ class Conformance:
         assert len(caught.value.problems) == 4
 
     def test_results_carry_every_key(self, name: str) -> None:
+        """T13.4"""
         algorithm = make(name)
         for iteration in (1, 2):
             result = algorithm.train()
@@ -233,6 +235,7 @@ class Conformance:
     def test_a_checkpoint_is_json_and_safetensors(
         self, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """T13.5"""
         algorithm = make(name, observation_filter="MeanStdFilter")
         algorithm.train()
         path = Path(algorithm.save())
@@ -276,6 +279,7 @@ class Conformance:
         assert repeatable(other.train()) == repeatable(algorithm.train())
 
     def test_totals_go_on_after_a_restore(self, name: str) -> None:
+        """T13.5"""
         algorithm = make(name)
         before = [algorithm.train() for _ in range(3)][-1]
         restored = Algorithm.from_checkpoint(algorithm.save())
@@ -341,6 +345,7 @@ class Conformance:
         assert repeatable(resumed.train()) == repeatable(algorithm.train())
 
     def test_resources_follow_the_config(self, name: str) -> None:
+        """T13.2"""
         cls = get_trainable_cls(name)
         assert cls.default_resource_request({"env": "CartPole-v1"}) == Resources(cpu=1, gpu=0)
         config = {
