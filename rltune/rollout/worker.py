@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ from rltune.envs.vector import make_vector_env
 from rltune.policy import Policy, PolicyPieces
 from rltune.sample_batch import SampleBatch
 from rltune.seeding import seed_sequence, stream
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 10_000
+"""Steps without whole episodes before a worker says that it waits for them."""
 
 
 @dataclass
@@ -71,6 +77,7 @@ class RolloutWorker:
         self._episode_reward, self._episode_length = np.zeros(n), np.zeros(n, np.int64)
         self._starts = np.ones(n, bool)
         self._pending: SampleBatch | None = None
+        self._patience = PATIENCE
 
     def get_spaces(self) -> tuple[Any, Any]:
         """(observation space, action space) of one environment."""
@@ -104,6 +111,13 @@ class RolloutWorker:
             if keep.sum() >= wanted:
                 break
             self._pending = fragment
+            if fragment.count >= self._patience:
+                logger.warning(
+                    "%d steps in each environment and still fewer than %d of finished episodes, which batch_mode "
+                    "complete_episodes waits for: does this environment end its episodes?",
+                    fragment.count, wanted,
+                )  # fmt: skip
+                self._patience *= 10
         if whole:
             self._pending = _remainder(fragment, keep)
         began = time.perf_counter()

@@ -14,6 +14,7 @@ from agents.pg import PG
 from agents.ppo import PPO
 from rltune.algorithm import Algorithm
 from rltune.envs.filters import MeanStdFilter, RewardNormalizer
+from rltune.rollout import worker
 from rltune.rollout.worker import Orders, Rollout, RolloutWorker
 from tests.rollout import envs
 
@@ -171,6 +172,15 @@ class TestWholeEpisodes:
         batch = sampler.sample(3).batch
         assert batch["advantages"].tolist() == [15, 14, 12, 9, 5]
         assert sampler.sample(3).batch["advantages"].tolist() == [15, 14, 12, 9, 5]
+
+    def test_waiting_for_the_end_of_an_episode_is_not_silent(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(worker, "PATIENCE", 20)
+        sampler = Sampler(PG, env=envs.NumberedEnv, env_config={"lengths": [500]})
+        sampler.sample(10)
+        assert [record.args[0] for record in caplog.records] == [20, 200]
+        assert "does this environment end its episodes?" in caplog.text
 
     @pytest.mark.parametrize("terminate", [True, False])
     def test_values_reach_over_fragments(self, terminate: bool) -> None:
