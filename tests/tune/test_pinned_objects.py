@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rltune import tune
 from rltune.tune.util import get_pinned_object, pin_in_object_store
 
 ray = pytest.importorskip("ray")
@@ -45,3 +46,19 @@ def test_t12_1_pinned_objects_are_read_anywhere_and_stay(session: None) -> None:
     assert get_pinned_object(text) == "hello"
     assert ray.get(read.remote(text)) == ("hello", False)
     assert ray.get([read.remote(array), read.remote(array)]) == [(5e6, False)] * 2
+
+
+def test_t12_1_trials_share_a_large_array_without_a_copy(session: None) -> None:
+    """80 MB, in a closure of two trials, with the store filled since."""
+    pinned_id = pin_in_object_store(np.ones(10_000_000))
+
+    def read(config: dict[str, Any], reporter: Any) -> None:
+        array = get_pinned_object(pinned_id)
+        reporter(total=array.sum(), own=array.flags.owndata, writeable=array.flags.writeable)
+
+    gc.collect()
+    for _ in range(4):
+        ray.put(np.zeros(5_000_000))
+    for trial in tune.run(read, num_samples=2, verbose=0):
+        result = trial.last_result
+        assert (result["total"], result["own"], result["writeable"]) == (1e7, False, False)

@@ -13,6 +13,7 @@ import pytest
 from rltune.trainable import node_ip
 from rltune.tune import syncer
 from rltune.tune.error import TuneError
+from rltune.tune.logger import UnifiedLogger
 from rltune.tune.sample import function
 from rltune.tune.syncer import get_cloud_syncer, get_log_syncer
 
@@ -236,3 +237,14 @@ def test_t7_3_false_means_no_sync(local: Path) -> None:
     assert not node.sync_down() and node.wait()
     with pytest.raises(ValueError, match="{target}"):
         get_log_syncer(str(local), "cp {source}")
+
+
+def test_t7_3_a_trial_is_pulled_at_its_first_result_and_at_its_end(local: Path) -> None:
+    calls = Calls()
+    logger = UnifiedLogger({}, str(local), [], sync_function=calls)
+    for _ in range(3):
+        logger.on_result({"node_ip": "192.0.2.1"})
+    logger.close()
+    assert len(calls) == 2 and len(set(calls)) == 1
+    source, target = calls[0]
+    assert source.endswith(f"@192.0.2.1:{local}/") and target == str(local)
