@@ -142,3 +142,21 @@ def test_t4_3_an_error_in_writing_keeps_its_traceback() -> None:
     assert trial.status == "ERROR" and trial.num_failures == 2
     text = Path(trial.error_file).read_text()
     assert "the disk is full" in text and "write_nothing" in text
+
+
+@pytest.mark.ray
+def test_t4_3_a_function_in_an_actor_goes_on_after_its_death(ray_cluster: None) -> None:
+    def dies(config: dict[str, Any], reporter: StatusReporter) -> None:
+        value = 0
+        if reporter.restored_from:
+            value = int(Path(reporter.restored_from, "value").read_text())
+        begin = value
+        reporter.save_with(lambda directory: Path(directory, "value").write_text(str(value)))
+        while True:
+            value += 1
+            if value == 4 and begin == 0:
+                os._exit(1)
+            reporter(value=value)
+
+    [trial] = tune.run(dies, stop={"value": 5}, checkpoint_freq=2, max_failures=1, verbose=0)
+    assert trial.num_failures == 1 and column(trial, "value") == [1, 2, 3, 3, 4, 5]
