@@ -55,7 +55,7 @@ def measure(trials: int, part: int) -> dict[str, Any]:
     load modules and start processes, are left out.
     """
     os.environ.setdefault("RAY_worker_niceness", "0")
-    ray.init(num_cpus=CPUS, include_dashboard=False, logging_level=logging.ERROR)
+    ray.init("local", num_cpus=CPUS, include_dashboard=False, logging_level=logging.ERROR)
     watch = Watch()
     with tempfile.TemporaryDirectory(prefix="rltune-bench-") as folder:
         tune.run(Counts, stop={"training_iteration": 1}, local_dir=f"{folder}/first", verbose=0)

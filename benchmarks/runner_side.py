@@ -67,7 +67,7 @@ def main() -> None:
     run = {"rltune": ours, "ray": theirs}[task["side"]]
     folder = Path(task["folder"])
     os.environ.setdefault("RAY_worker_niceness", "0")
-    ray.init(num_cpus=CPUS, include_dashboard=False, logging_level=logging.ERROR)
+    ray.init("local", num_cpus=CPUS, include_dashboard=False, logging_level=logging.ERROR)
     run("trials", 1, folder / "first")
     start = time.perf_counter()
     run(task["measure"], task["count"], folder / "timed")
