@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from rltune.tune import experiment_state
+from rltune.tune import experiment_state, json_encoding, resuming
 from rltune.tune.analysis import ExperimentAnalysis
 from rltune.tune.error import TuneError
 from rltune.tune.experiment import Experiment, as_experiments
@@ -65,6 +66,7 @@ def run(
     sync_function: Any = None,
     *,
     isolate_trials: bool = False,
+    resume_override: Collection[str] = (),
     resume_command: str | None = None,
 ) -> ExperimentAnalysis | list[Trial]:
     """Runs an experiment to its end.
@@ -109,6 +111,8 @@ def run(
         isolate_trials: a new process for every trial, whatever that costs. Otherwise trials with
             the same trainable and resources follow each other in one, unless a trial failed, had
             a GPU, or left threads or child processes.
+        resume_override: what of this call's specification replaces that of the run that is
+            resumed: "stop", also for trials that ended by the old one, and "num_samples".
         resume_command: what to type to go on, printed after an interrupt.
 
     Returns:
@@ -120,6 +124,7 @@ def run(
         TuneError: an unknown trainable or argument, resources that do not exist, failed trials.
         ValueError: resources for a trainable that says itself what it needs; `resume` with nothing
             to resume from.
+        DiskFull: a TuneError; there was no space for a checkpoint or the state.
         OSError: server_port is taken.
         KeyboardInterrupt: after the first Ctrl-C, when the state is saved.
     """
@@ -152,6 +157,9 @@ def run(
         experiment.checkpoint_dir, experiment.remote_checkpoint_dir, sync_function, sync_to_cloud
     )
     state = _state_to_resume(resume, experiment, syncer)
+    if state is not None:
+        old = state["runner_data"].get("experiment")
+        experiment.spec = resuming.resumed_spec(old, experiment.spec, resume_override)
     server = _make_server(with_server, server_port, experiment.local_dir)
     runner = TrialRunner(
         search_alg or BasicVariantGenerator(),
@@ -165,12 +173,15 @@ def run(
         verbose=verbose,
         guard=guard,
         board=server.board if server else None,
+        about={"experiment": json.loads(json_encoding.dumps_or_plain(experiment.spec))},
     )
-    if state is None:
+    searched = resuming.search_state(state) if state else None
+    if state is None or searched is not None:
         runner.search_alg.add_configurations([experiment])
-    else:
-        log.warning("Resuming: changes to the specification of the experiment have no effect.")
-        runner.resume(state)
+    if searched is not None:
+        runner.search_alg.set_state(searched)
+    if state is not None:
+        runner.resume(state, experiment.spec["stop"] if "stop" in resume_override else None)
     try:
         with guard, server or nullcontext():
             runner.run()
@@ -284,10 +295,14 @@ def _state_to_resume(
     if path is None:
         raise ValueError(f"There is nothing to resume: no experiment state in {directory}.")
     try:
-        return experiment_state.load(path)
+        state = experiment_state.load(path)
     except TuneError as error:
         log.error("The experiment begins anew: %s", error)
         return None
+    if not state["checkpoints"]:
+        log.warning("The experiment begins anew: its run ended before it had a trial.")
+        return None
+    return state
 
 
 def _ask_where(directory: str, remote: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -18,12 +19,20 @@ class AppendFile:
         self._size = self._end_of_last_line()
         os.ftruncate(self._file.fileno(), self._size)
 
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._size
+
     def append(self, record: bytes) -> None:
         """Writes all of `record`; where it does not fit, OSError and no part of it is left."""
         written = self._file.write(record)
         if written != len(record):
             os.ftruncate(self._file.fileno(), self._size)
-            raise OSError(f"{self._path}: only {written} of {len(record)} bytes could be written.")
+            raise OSError(
+                errno.ENOSPC,
+                f"{self._path}: only {written} of {len(record)} bytes could be written.",
+            )
         self._size += written
 
     def close(self) -> None:

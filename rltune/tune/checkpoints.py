@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rltune.checkpoint import MANIFEST
+from rltune.checkpoint import MANIFEST, remove_checkpoint
 from rltune.result import TRAINING_ITERATION, get_metric
 from rltune.trainable import METADATA_SUFFIX
 
@@ -41,6 +44,20 @@ def newest_complete(logdir: str | None) -> str | None:
         if path is not None:
             return str(path)
     return None
+
+
+def iteration_of(path: str) -> int:
+    """The iteration that the directory of a checkpoint is named by; 0 if it is named otherwise."""
+    names = re.findall(r"(?:^|/)checkpoint_(\d+)(?:/|$)", path.replace(os.sep, "/"))
+    return int(names[-1]) if names else 0
+
+
+def remove(path: str) -> None:
+    """Removes the directory of a checkpoint; first of all the file that makes it one."""
+    directory = Path(path) if Path(path).is_dir() else Path(path).parent
+    for marker in (Path(f"{directory}{METADATA_SUFFIX}"), Path(f"{path}{METADATA_SUFFIX}")):
+        marker.unlink(missing_ok=True)
+    remove_checkpoint(directory)
 
 
 def _restorable(directory: Path) -> Path | None:
@@ -101,3 +118,34 @@ class CheckpointKeeper:
     def rewind(self) -> None:
         """The trial begins again: its new checkpoints are judged by themselves."""
         self.best = None
+
+
+class CheckpointsInUse:
+    """Counts who needs a checkpoint on disk: a start that is under way, a scheduler that copies it.
+
+    One that is to be removed meanwhile is removed when the last of them lets it go.
+    """
+
+    def __init__(self) -> None:
+        self._holders: Counter[str] = Counter()
+        self._doomed: set[str] = set()
+
+    def hold(self, path: str) -> None:
+        self._holders[path] += 1
+
+    def release(self, path: str) -> None:
+        """Lets go of what was held once."""
+        self._holders[path] -= 1
+        if self._holders[path] > 0:
+            return
+        del self._holders[path]
+        if path in self._doomed:
+            self._doomed.discard(path)
+            remove(path)
+
+    def defer(self, path: str) -> bool:
+        """Whether a checkpoint that is to be removed is in use, and will be removed later."""
+        if path in self._holders:
+            self._doomed.add(path)
+            return True
+        return False

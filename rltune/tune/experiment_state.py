@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -12,19 +11,23 @@ from typing import Any
 
 from rltune.checkpoint import write_atomically
 from rltune.trainable import date_text
+from rltune.tune import journal as journals
 from rltune.tune import json_encoding
 from rltune.tune.error import TuneError
-from rltune.tune.journal import Journal, replay
+from rltune.tune.journal import Journal
+from rltune.tune.run_lock import RunLock
 
 PREFIX = "experiment_state-"
 JOURNAL = "journal-{}.jsonl"
-
-log = logging.getLogger(__name__)
+# Of runner_data: the bytes of the journal that the state includes.
+JOURNAL_SIZE = "journal_size"
 
 
 class ExperimentState:
     """`experiment_state-<start of the session>.json` in the experiment's directory, and
     `journal-<start of the session>.jsonl` beside it.
+
+    Whoever writes holds the lock of the directory until `close`.
 
     Args:
         directory: the experiment's; made with the first write.
@@ -41,16 +44,29 @@ class ExperimentState:
         self._last_end = -float("inf")
         self._cost = 0.0
         self.path = self._free_path()
-        self.journal = Journal(journal_path(self.path))
+        self._lock = RunLock(self._directory)
+        self.journal = Journal(journal_path(self.path), self.lock)
+
+    def lock(self) -> None:
+        """Takes the directory for this run. Raises TuneError while another run lives in it."""
+        self._lock.acquire()
+
+    def close(self) -> None:
+        self.journal.close()
+        self._lock.release()
 
     def is_due(self) -> bool:
         pause = max(self._period, self._cost / self.SHARE)
         return time.monotonic() - self._last_end >= pause
 
     def write(self, records: Iterable[str], runner_data: dict[str, Any]) -> None:
-        """Writes records, which are JSON, and what the runner itself wants to keep."""
+        """Writes records, which are JSON, and what the runner itself wants to keep.
+
+        Raises TuneError while another run lives in the directory, OSError.
+        """
         begin = time.monotonic()
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self.lock()
+        runner_data = {JOURNAL_SIZE: self.journal.size, **runner_data}
         stats = {"start_time": self._start, "timestamp": time.time()}
         indented = ",\n".join(f"    {record}".replace("\n", "\n    ") for record in records)
         text = (
@@ -60,24 +76,27 @@ class ExperimentState:
         )
         try:
             write_atomically(self.path, text.encode())
-        except OSError as error:
-            log.error("The state of the experiment could not be written: %s", error)
-        self._last_end = time.monotonic()
-        self._cost = self._last_end - begin
+        finally:
+            self._last_end = time.monotonic()
+            self._cost = self._last_end - begin
 
     def _free_path(self) -> Path:
         """Named by the second of the start; a second one within it gets the next."""
         moment = datetime.fromtimestamp(self._start)
         while True:
             path = self._directory / f"{PREFIX}{date_text(moment)}.json"
-            if not path.exists():
+            if not path.exists() and not journal_path(path).exists():
                 return path
             moment += timedelta(seconds=1)
 
 
 def newest(directory: str) -> Path | None:
-    """The newest state file in `directory`, or None."""
-    return max(Path(directory).glob(f"{PREFIX}*.json"), default=None)
+    """The state file of the newest run in `directory`, or None. A run that was ended early may
+    have its journal alone.
+    """
+    states = list(Path(directory).glob(f"{PREFIX}*.json"))
+    journals_alone = Path(directory).glob(JOURNAL.format("*"))
+    return max([*states, *map(_state_path, journals_alone)], default=None)
 
 
 def journal_path(state: Path) -> Path:
@@ -85,16 +104,27 @@ def journal_path(state: Path) -> Path:
     return state.with_name(JOURNAL.format(state.stem.removeprefix(PREFIX)))
 
 
-def load(path: Path, loads: Callable[[bytes], Any] = json_encoding.loads) -> dict[str, Any]:
-    """The state in `path`, brought up to date with its journal. Raises TuneError if it cannot be
-    read.
+def _state_path(journal: Path) -> Path:
+    head, tail = JOURNAL.split("{}")
+    return journal.with_name(f"{PREFIX}{journal.name.removeprefix(head).removesuffix(tail)}.json")
 
-    The default of `loads` unpickles what JSON cannot hold; `json.loads` leaves it as it is written.
+
+def load(path: Path, loads: Callable[[bytes], Any] = json_encoding.loads) -> dict[str, Any]:
+    """The state in `path`, brought up to date with its journal, whose lines are under `journal`;
+    `before` has the status by trial id that the file itself tells.
+
+    Raises TuneError if it cannot be read. The default of `loads` unpickles what JSON cannot hold;
+    `json.loads` leaves it as it is written.
     """
     try:
-        state: dict[str, Any] = loads(path.read_bytes())
-        state["checkpoints"], state["runner_data"], state["stats"]
-        replay(journal_path(path), state["checkpoints"], loads)
+        state: dict[str, Any] = {"checkpoints": [], "runner_data": {}, "stats": {}}
+        if path.exists():
+            state = loads(path.read_bytes())
+            state["stats"]
+        start = state["runner_data"].get(JOURNAL_SIZE, 0)
+        state["journal"] = journals.read(journal_path(path), start, loads)
+        state["before"] = {record["trial_id"]: record["status"] for record in state["checkpoints"]}
+        journals.apply(state["journal"], state["checkpoints"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise TuneError(f"{path} cannot be read: {error!r}") from error
     return state

@@ -1,36 +1,54 @@
-"""The journal of a run: what changed in the records of its trials since the state was written.
+"""The journal of a run: what happened to its trials, one line each.
 
-One line per change, appended with a single write before the change takes effect, so that a killed
-run loses none and each costs the same however many trials there are. The first line of a trial is
-its whole record, later ones hold the fields that may change.
+A line is appended with a single write before what it tells takes effect, so that a killed run loses
+nothing that others have seen, and each costs the same however many trials there are. Lines are
+
+- the record of a trial, whole the first time, later the fields that may change;
+- `{"event": "result", "trial_id", "how", "decision", "result"}`: what the scheduler and the search
+  algorithm were shown, and what was decided;
+- `{"event": "trials", "records": [...], "search": state}`: new trials, all of them or none.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rltune.result import TRAINING_ITERATION
 from rltune.tune import json_encoding
 from rltune.tune.append_file import AppendFile
 
 CHANGING = frozenset(
     "trial_id status last_result last_update_time checkpoint checkpoint_best_score "
-    "checkpoints_kept num_failures error_file logdir config experiment_tag".split()
+    "checkpoints_kept num_failures error_file logdir config experiment_tag "
+    "seen seen_decision".split()
 )
+EVENT, RESULT, TRIALS = "event", "result", "trials"
 
 log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Appends to `path`, which is made with the first note."""
+    """Appends to `path`, which is made with the first line, after `prepare` was called.
 
-    def __init__(self, path: Path):
+    Every method raises OSError where the line cannot be written.
+    """
+
+    def __init__(self, path: Path, prepare: Callable[[], None] = lambda: None):
         self._path = path
+        self._prepare = prepare
         self._file: AppendFile | None = None
         self._known: set[str] = set()
+        self._batch: list[dict[str, Any]] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        return self._file.size if self._file is not None else 0
 
     def note(self, trial_id: str, record: str) -> None:
         """Notes the record of a trial, given as JSON."""
@@ -38,35 +56,85 @@ class Journal:
         if trial_id in self._known:
             fields = {name: value for name, value in fields.items() if name in CHANGING}
         self._known.add(trial_id)
+        if self._batch is not None:
+            self._batch.append(fields)
+        else:
+            self._append(fields)
+
+    def know(self, trial_id: str) -> None:
+        """The whole record of this trial is elsewhere."""
+        self._known.add(trial_id)
+
+    def note_result(self, trial_id: str, how: str, decision: str, result: str) -> None:
+        """Notes what was shown and decided; `result` is JSON."""
+        head = {EVENT: RESULT, "trial_id": trial_id, "how": how, "decision": decision}
+        self._write(f'{json.dumps(head)[:-1]}, "{RESULT}": {result}}}')
+
+    @contextmanager
+    def batch(self, extras: Callable[[], dict[str, Any]]) -> Iterator[None]:
+        """The notes within are one line, with what `extras` then gives."""
+        self._batch = []
         try:
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = AppendFile(self._path)
-            self._file.append(json.dumps(fields, separators=(",", ":")).encode() + b"\n")
-        except OSError as error:
-            log.error("A change of trial %s could not be noted: %s", trial_id, error)
+            yield
+            batch = {EVENT: TRIALS, "records": self._batch, **extras()}
+        finally:
+            self._batch = None
+        if batch["records"]:
+            self._append(batch)
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
+    def _append(self, fields: dict[str, Any]) -> None:
+        self._write(json.dumps(fields, separators=(",", ":")))
 
-def replay(
-    path: Path,
-    records: list[dict[str, Any]],
-    loads: Callable[[bytes], Any] = json_encoding.loads,
-) -> None:
-    """Brings `records` up to date with the journal in `path`, if there is one.
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            self._prepare()
+            self._file = AppendFile(self._path)
+        self._file.append(line.encode() + b"\n")
 
-    A last line that is not whole is left out. `loads` reads a line.
+
+def read(
+    path: Path, start: int = 0, loads: Callable[[bytes], Any] = json_encoding.loads
+) -> list[dict[str, Any]]:
+    """The lines after the first `start` bytes; none if there is no journal.
+
+    What is left of a line that was being written when its run ended is dropped with a warning.
     """
     if not path.exists():
-        return
+        return []
+    *lines, torn = path.read_bytes()[start:].split(b"\n")
+    if torn:
+        log.warning("%s ends within a line, which is dropped.", path)
+    return [loads(line) for line in lines]
+
+
+def apply(lines: list[dict[str, Any]], records: list[dict[str, Any]]) -> None:
+    """Brings `records` up to date with these lines."""
     by_id = {record["trial_id"]: record for record in records}
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        fields = loads(line)
-        if fields["trial_id"] not in by_id:
-            records.append(fields)
-            by_id[fields["trial_id"]] = fields
-        by_id[fields["trial_id"]].update(fields)
+    for line in lines:
+        for fields in changes(line):
+            if fields["trial_id"] not in by_id:
+                records.append(fields)
+                by_id[fields["trial_id"]] = fields
+            by_id[fields["trial_id"]].update(fields)
+
+
+def changes(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of trials that a line of the journal sets."""
+    if line.get(EVENT) == TRIALS:
+        return list(line["records"])
+    if line.get(EVENT) == RESULT:
+        result = line[RESULT]
+        return [
+            {
+                "trial_id": line["trial_id"],
+                "last_result": result,
+                "seen": result.get(TRAINING_ITERATION, 0),
+                "seen_decision": line["decision"],
+            }
+        ]
+    return [line]

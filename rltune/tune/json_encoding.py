@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from rltune.tune.plain import plain
+
 TYPE = "_type"
 FALLBACK = "CLOUDPICKLE_FALLBACK"
 PICKLED = "<pickled>"
@@ -25,6 +27,14 @@ _FLOAT = re.compile("80..(?:95.{16})?47([0-9a-f]{16})2e")
 def dumps(value: Any, indent: int | None = None) -> str:
     """`value` as JSON. Raises what cloudpickle raises where a value cannot be pickled either."""
     return json.dumps(_encode(value), indent=indent, allow_nan=False)
+
+
+def dumps_or_plain(value: Any) -> str:
+    """The same, with texts for what cannot be pickled if there is such a thing in `value`."""
+    try:
+        return dumps(value)
+    except Exception:  # whatever pickling the user's objects raises
+        return dumps(plain(value))
 
 
 def loads(text: str | bytes) -> Any:

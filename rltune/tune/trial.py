@@ -72,7 +72,12 @@ _RECORDED = (
     "last_update_time",
     "num_failures",
     "error_file",
+    "restore_path",
+    "seen",
+    "seen_decision",
 )
+# What states of earlier versions may lack.
+_RECORDED_LATER = {"restore_path": None, "seen": 0, "seen_decision": None}
 
 
 class ExportFormat:
@@ -147,7 +152,12 @@ class Trial:
         self.max_failures = max_failures
 
         self._status = TrialStatus.PENDING
+        self.restore_path = restore_path
         self.checkpoint = Checkpoint(Checkpoint.DISK, restore_path)
+        # The iteration that scheduler and search algorithm were shown last, and what was decided.
+        self.seen = 0
+        self.seen_decision: str | None = None
+        self.catching_up = False  # whether it repeats, after a resume, what they were shown
         self.logdir: str | None = None
         self.last_result: dict[str, Any] = {}
         self.last_update_time: float | None = None
@@ -178,8 +188,36 @@ class Trial:
     def get_trainable_cls(self) -> type[Trainable]:
         return get_trainable_cls(self.trainable_name)
 
+    def reopen(self) -> None:
+        """A trial that has ended waits again: there is more to do for it."""
+        self._status = TrialStatus.PENDING
+        self.seen_decision = None
+
+    def on_decision(self, result: dict[str, Any], decision: str) -> None:
+        """A result was shown to those who decide."""
+        self.seen, self.seen_decision = result[keys.TRAINING_ITERATION], decision
+        self.catching_up = False
+
+    def known_decision(self, result: dict[str, Any], default: str) -> str | None:
+        """After a resume, what was decided on a result that was shown before; None if it is new.
+
+        What came before the last decision was `default`, since the trial went on.
+        """
+        iteration = result[keys.TRAINING_ITERATION]
+        if not self.catching_up or iteration > self.seen:
+            self.catching_up = False
+            return None
+        if iteration < self.seen:
+            return default
+        self.catching_up = False
+        return self.seen_decision or default
+
     def has_checkpoint(self) -> bool:
         return self.checkpoint.value is not None
+
+    def starts_as_the_user_says(self) -> bool:
+        """Whether the checkpoint that it starts from is the one given as `restore`."""
+        return self.restore_path is not None and self.checkpoint.value == self.restore_path
 
     def clear_checkpoint(self) -> None:
         """The trial begins anew the next time it starts."""
@@ -225,6 +263,7 @@ class Trial:
 
     def update_config(self, config: dict[str, Any], experiment_tag: str) -> None:
         self.config, self.experiment_tag = config, experiment_tag
+        self.catching_up = False
         if self.result_logger is not None:
             self.result_logger.update_config(config)
 
@@ -271,8 +310,9 @@ class Trial:
     def from_record(cls, record: Mapping[str, Any]) -> Trial:
         """The trial of a record; one that was running is pending."""
         trial = cls.__new__(cls)
+        whole = {**_RECORDED_LATER, **record}
         for name in _RECORDED:
-            setattr(trial, name, record[name])
+            setattr(trial, name, whole[name])
         trial.resources = json_to_resources(record["resources"]) or Resources(1, 0)
         trial.checkpoint = Checkpoint(Checkpoint.DISK, record["checkpoint"])
         trial.keeper = CheckpointKeeper(
@@ -284,6 +324,7 @@ class Trial:
         status = TrialStatus(record["status"])
         trial._status = status if status in _ENDS else TrialStatus.PENDING
         trial.runner = trial.result_logger = None
+        trial.catching_up = False
         return trial
 
     def __repr__(self) -> str:

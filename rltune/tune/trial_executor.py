@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from rltune.resources import Resources
 from rltune.tune import json_encoding
-from rltune.tune.checkpoints import Checkpoint
-from rltune.tune.error import TrialFailure
+from rltune.tune.checkpoints import Checkpoint, CheckpointsInUse
+from rltune.tune.error import TrialFailure, TuneError
 from rltune.tune.host import StartOrder
 from rltune.tune.log_writer import LogWriter
 from rltune.tune.plain import plain
@@ -70,6 +70,8 @@ class TrialExecutor(ABC):
         self.on_record: Callable[[str, str], None] | None = None  # hears of refreshed records
         self.on_status: Callable[[Trial], None] | None = None  # hears of every change of state
         self.log_writer: LogWriter | None = None  # where loggers work; None: in the loop
+        self.checkpoints_in_use = CheckpointsInUse()
+        self._restoring: dict[str, str] = {}  # the checkpoint that a trial starts from, by trial id
         self.changes = 0  # how often a trial has changed its state
 
     # Where trials run.
@@ -77,6 +79,14 @@ class TrialExecutor(ABC):
     @abstractmethod
     def has_resources(self, resources: Resources) -> bool:
         """Whether a trial that needs this can start now."""
+
+    def why_never(self, trial: Trial) -> str | None:
+        """Why a trial cannot start however long it waits; None if it can. By default: it does not
+        fit although nothing runs.
+        """
+        if self._running or self.has_resources(trial.resources):
+            return None
+        return "it does not fit although nothing else runs"
 
     @abstractmethod
     def resource_string(self) -> str:
@@ -127,6 +137,9 @@ class TrialExecutor(ABC):
         trial.init_logger(self.log_writer)
         assert trial.logdir is not None
         restores = checkpoint.value is not None
+        if restores and checkpoint.storage == Checkpoint.DISK:
+            self.checkpoints_in_use.hold(checkpoint.value)
+            self._restoring[trial.trial_id] = checkpoint.value
         handle = self._take_kept(trial) if restores else None
         if not restores:
             self._drop_kept()
@@ -144,6 +157,7 @@ class TrialExecutor(ABC):
 
     def continue_training(self, trial: Trial) -> None:
         """Asks a running trial for its next iteration."""
+        self._has_restored(trial)
         trial.runner.begin_train()
 
     def stop_trial(self, trial: Trial, error: bool = False, error_msg: str | None = None) -> None:
@@ -198,9 +212,11 @@ class TrialExecutor(ABC):
             return value
         path = trial.runner.call("call", "save")
         trial.checkpoint = Checkpoint(storage, path, trial.last_result)
-        for dropped in trial.keeper.add(path, result or trial.last_result):
-            self._delete(trial, dropped)
-        self.try_checkpoint_metadata(trial)
+        dropped = trial.keeper.add(path, result or trial.last_result)
+        self.try_checkpoint_metadata(trial)  # no record names what is gone
+        for each in dropped:
+            if not self.checkpoints_in_use.defer(each):
+                self._delete(trial, each)
         return path
 
     def restore(self, trial: Trial, checkpoint: Checkpoint | None = None) -> bool:
@@ -272,8 +288,15 @@ class TrialExecutor(ABC):
         except TrialFailure as failure:
             log.warning("%s: the checkpoint %s was not removed: %s", trial, path, failure.summary)
 
+    def _has_restored(self, trial: Trial) -> None:
+        """Whatever became of it, the start of the trial needs its checkpoint no longer."""
+        path = self._restoring.pop(trial.trial_id, None)
+        if path is not None:
+            self.checkpoints_in_use.release(path)
+
     def _release(self, trial: Trial, keep: bool) -> None:
         """Takes the host from a trial, for the next one or for good."""
+        self._has_restored(trial)
         self._running.pop(trial.trial_id, None)
         handle, trial.runner = trial.runner, None
         if handle is None:
@@ -302,3 +325,22 @@ class TrialExecutor(ABC):
 def _shape(trial: Trial) -> str:
     """Hosts can change hands between trials of the same shape."""
     return f"{trial.trainable_name} {trial.resources}"
+
+
+def check_resources(trials: Iterable[Trial], executor: TrialExecutor) -> None:
+    """Raises TuneError for a trial that does not fit although nothing else runs."""
+    if executor.get_running_trials():
+        return
+    fit: Resources | None = None
+    for trial in trials:
+        if trial.resources == fit:
+            continue
+        if not executor.has_resources(trial.resources):
+            helping = trial.get_trainable_cls().resource_help(trial.config)
+            raise TuneError(
+                f"Insufficient resources for {trial}: it needs "
+                f"{trial.resources.summary_string()}, the cluster has "
+                f"{executor.resource_string()}. Lower what it needs, or pass "
+                f"queue_trials=True to wait until the cluster has grown. {helping}".rstrip()
+            )
+        fit = trial.resources

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rltune import result as keys
 from rltune.resources import Resources
-from rltune.tune.checkpoints import Checkpoint, newest_complete
+from rltune.tune import json_encoding, resuming
+from rltune.tune.audience import COMPLETE, REMOVED, RESULT, Audience
+from rltune.tune.checkpoints import Checkpoint
 from rltune.tune.console import Console
-from rltune.tune.error import FailureKind, TrialFailure, TuneError
+from rltune.tune.error import FailureKind, TrialFailure, TuneError, disk_full, is_disk_full
 from rltune.tune.experiment_state import ExperimentState
 from rltune.tune.interrupt import InterruptGuard
 from rltune.tune.log_writer import LogWriter
+from rltune.tune.plain import plain
 from rltune.tune.schedulers import FIFOScheduler, TrialScheduler
 from rltune.tune.suggest import SearchAlgorithm
 from rltune.tune.syncer import CloudSyncer
 from rltune.tune.trial import Trial
-from rltune.tune.trial_executor import TrialExecutor
+from rltune.tune.trial_executor import TrialExecutor, check_resources
 
 if TYPE_CHECKING:
     from rltune.tune.server.board import Board
@@ -47,6 +52,7 @@ class TrialRunner:
         verbose: 0 prints nothing, 1 status blocks, 2 results too.
         guard: knows whether the user wants to stop.
         board: where clients see the trials and leave requests, which are served between steps.
+        about: what the state keeps besides, as JSON holds it.
     """
 
     def __init__(
@@ -61,9 +67,12 @@ class TrialRunner:
         verbose: int = 0,
         guard: InterruptGuard | None = None,
         board: Board | None = None,
+        about: dict[str, Any] | None = None,
     ):
         self.search_alg = search_alg
         self.scheduler_alg = scheduler or FIFOScheduler()
+        self._audience = Audience(self.scheduler_alg, search_alg)
+        self.replaying = False
         self.trial_executor = trial_executor
         self.syncer = syncer
         self._console = Console(verbose)
@@ -77,6 +86,7 @@ class TrialRunner:
         self._holds: dict[str, bool] = {}  # whether a held trial has been paused for it
         self._guests: set[str] = set()
         self._board = board
+        self._about = about or {}
         self._full: tuple[int, float] | None = None
         self._total_time = 0.0
         self._time_limit = float(os.environ.get("TRIALRUNNER_WALLTIME_LIMIT") or "inf")
@@ -117,13 +127,17 @@ class TrialRunner:
 
     def add_trial(self, trial: Trial) -> None:
         """Puts a trial at the end of the queue."""
+        self._take_in(trial)
+        if not trial.is_finished():
+            self.scheduler_alg.on_trial_add(self, trial)
+
+    def _take_in(self, trial: Trial) -> None:
         self._trials.append(trial)
         self._by_id[trial.trial_id] = trial
         self._requests.add(str(trial.resources))
         self.trial_executor.set_status(trial, trial.status)
         if not trial.is_finished():
             self._unfinished[trial.trial_id] = trial
-            self.scheduler_alg.on_trial_add(self, trial)
 
     def stop_trial(self, trial: Trial) -> None:
         """Ends a trial: a running one with its next result, any other at once."""
@@ -132,8 +146,7 @@ class TrialRunner:
         if trial.status == Trial.RUNNING:
             self._stop_requests.add(trial.trial_id)
             return
-        self.scheduler_alg.on_trial_remove(self, trial)
-        self.search_alg.on_trial_complete(trial.trial_id, early_terminated=True)
+        self._audience.remove(self, trial)
         self._end(trial)
 
     def add_guest(self, trial: Trial) -> None:
@@ -202,6 +215,10 @@ class TrialRunner:
         except KeyboardInterrupt:
             self._save_running_trials()
             raise
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            raise disk_full(str(error)) from error
         finally:
             for trial in self._trials:
                 trial.close_logger()
@@ -210,7 +227,7 @@ class TrialRunner:
                 self.checkpoint(force=True)
             self.trial_executor.cleanup()
             if self.state is not None:
-                self.state.journal.close()
+                self.state.close()
             if self._trials:
                 self._print_status(last=True)
 
@@ -220,31 +237,49 @@ class TrialRunner:
         """Writes the state if it is time; `force`: at once, and waits until it is uploaded."""
         if self.state is None or not (force or self.state.is_due()):
             return
-        records = self.trial_executor.get_checkpoints()
-        self.state.write(
-            [records[trial.trial_id] for trial in self._trials if trial.trial_id in records],
-            {"total_time": self._total_time},
-        )
+        try:
+            self._write_state()
+        except OSError as error:
+            log.error("The state of the experiment could not be written: %s", error)
         if self.syncer is not None and not force:
             self.syncer.sync_up_if_needed()
         elif self.syncer is not None:
             self.syncer.sync_up()
             self.syncer.wait()
 
-    def resume(self, state: dict[str, Any]) -> None:
+    def resume(self, state: dict[str, Any], stop: Mapping[str, Any] | None = None) -> None:
         """Takes over the trials of a state: finished ones stay as they are, the others wait, the
-        most recently updated first, and go on from their newest complete checkpoint.
+        most recently updated first, and go on from their newest complete checkpoint. `stop` are
+        other criteria, for finished ones too.
         """
         self._total_time = float(state["runner_data"].get("total_time", 0))
-        trials = [Trial.from_record(record) for record in state["checkpoints"]]
+        trials = resuming.trials_of(state, stop)
+        hear, self.trial_executor.on_record = self.trial_executor.on_record, None
         for trial in trials:
-            if not trial.is_finished():
-                saved = newest_complete(trial.logdir) or trial.checkpoint.value
-                trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, trial.last_result)
-        for trial in trials:
-            self.add_trial(trial)
+            self._take_in(trial)
+        self.replaying = True
+        resuming.replay(self, self._audience, self.scheduler_alg, state)
+        self.replaying = False
         for trial in sorted(self._unfinished.values(), key=lambda t: -(t.last_update_time or 0)):
             self.trial_executor.set_status(trial, trial.status)  # to the end of the queue
+        if self.state is not None:
+            self._write_state()  # whole before the first line of its journal
+            for trial in trials:
+                self.state.journal.know(trial.trial_id)
+        self.trial_executor.on_record = hear
+
+    def _write_state(self) -> None:
+        assert self.state is not None
+        records = self.trial_executor.get_checkpoints()
+        self.state.write(
+            [records[trial.trial_id] for trial in self._trials if trial.trial_id in records],
+            {"total_time": self._total_time, **self._about, **self._audience.get_state()},
+        )
+
+    def _journal_extras(self) -> dict[str, Any]:
+        """What new trials bring with them."""
+        search = json_encoding.dumps(self.search_alg.get_state())
+        return {"search": json.loads(search), **self._about}
 
     # One step.
 
@@ -253,9 +288,10 @@ class TrialRunner:
         deadline = time.monotonic() + SEARCH_PATIENCE_S
         while not self.search_alg.is_finished():
             trials = self.search_alg.next_trials()
-            self._check_resources(trials)
-            for trial in trials:
-                self.add_trial(trial)
+            check_resources(trials, self.trial_executor)
+            with self.state.journal.batch(self._journal_extras) if self.state else nullcontext():
+                for trial in trials:
+                    self.add_trial(trial)
             if trials or self._unfinished or time.monotonic() > deadline:
                 return
             time.sleep(SEARCH_POLL_S)
@@ -312,20 +348,20 @@ class TrialRunner:
             complete = trial.should_stop(result)
         except TuneError as error:
             raise TrialFailure.of(error, FailureKind.RUN, retry=False) from error
+        stop_asked = trial.trial_id in self._stop_requests
+        known = trial.known_decision(result, TrialScheduler.CONTINUE)
+        if known == TrialScheduler.STOP or known is not None and not complete and not stop_asked:
+            return known
         if complete:
             result[keys.DONE] = True
-            self.scheduler_alg.on_trial_complete(self, trial, result)
-            self.search_alg.on_trial_complete(trial.trial_id, result=result)
-            return TrialScheduler.STOP
-        if trial.trial_id in self._stop_requests:
-            self._stop_requests.discard(trial.trial_id)
-            self.scheduler_alg.on_trial_remove(self, trial)
-            self.search_alg.on_trial_complete(trial.trial_id, early_terminated=True)
-            return TrialScheduler.STOP
-        decision = self.scheduler_alg.on_trial_result(self, trial, result)
-        self.search_alg.on_trial_result(trial.trial_id, result)
-        if decision == TrialScheduler.STOP:
-            self.search_alg.on_trial_complete(trial.trial_id, early_terminated=True)
+        self._stop_requests.discard(trial.trial_id)
+        how = COMPLETE if complete else REMOVED if stop_asked else RESULT
+        decision = self._audience.show(self, how, trial, result)
+        trial.on_decision(result, decision)
+        if self.state is not None:
+            shown = plain({k: v for k, v in result.items() if k != "config"}, keep_non_finite=True)
+            line = json_encoding.dumps(shown)
+            self.state.journal.note_result(trial.trial_id, how, decision, line)
         return decision
 
     def _save_if_needed(self, trial: Trial, result: dict[str, Any]) -> None:
@@ -375,7 +411,14 @@ class TrialRunner:
         self._holds.pop(trial.trial_id, None)
 
     def _on_failure(self, trial: Trial, failure: TrialFailure) -> None:
-        """Notes a failure; tries again if the trial has another start, else it is in error."""
+        """Notes a failure; tries again if the trial has another start, else it is in error.
+
+        Raises DiskFull, which ends the run and leaves the trial as it was.
+        """
+        if failure.kind is FailureKind.DISK_FULL:
+            raise disk_full(f"{trial}: {failure.summary}")
+        if failure.kind is FailureKind.START and trial.starts_as_the_user_says():
+            failure = failure.naming(f"It cannot be started with restore={trial.restore_path!r}.")
         trial.write_error(str(failure))
         log.warning("%s failed (%s), see %s", trial, failure.summary, trial.error_file)
         if failure.kind is FailureKind.START:
@@ -393,8 +436,7 @@ class TrialRunner:
         if retry and trial.trial_id not in self._stop_requests:
             self._restart(trial)
             return
-        self.scheduler_alg.on_trial_error(self, trial)
-        self.search_alg.on_trial_complete(trial.trial_id, error=True)
+        self._audience.fail(self, trial)
         self._end(trial, failure)
 
     def _restart(self, trial: Trial) -> None:
@@ -406,24 +448,6 @@ class TrialRunner:
         self.scheduler_alg.on_trial_error(self, trial)
         self.scheduler_alg.on_trial_add(self, trial)
 
-    def _check_resources(self, trials: Iterable[Trial]) -> None:
-        """Raises TuneError for a trial that does not fit although nothing else runs."""
-        if self.trial_executor.get_running_trials():
-            return
-        fit: Resources | None = None
-        for trial in trials:
-            if trial.resources == fit:
-                continue
-            if not self.has_resources(trial.resources):
-                helping = trial.get_trainable_cls().resource_help(trial.config)
-                raise TuneError(
-                    f"Insufficient resources for {trial}: it needs "
-                    f"{trial.resources.summary_string()}, the cluster has "
-                    f"{self.trial_executor.resource_string()}. Lower what it needs, or pass "
-                    f"queue_trials=True to wait until the cluster has grown. {helping}".rstrip()
-                )
-            fit = trial.resources
-
     def _resolve_standstill(self) -> None:
         """Nothing runs and nothing can start. Ends guests that do not fit; waits for clients while
         trials are held for them; else raises TuneError.
@@ -431,7 +455,7 @@ class TrialRunner:
         guests = [t for t in self._unfinished.values() if t.trial_id in self._guests]
         for trial in guests:
             try:
-                self._check_resources([trial])
+                check_resources([trial], self.trial_executor)
             except TuneError as error:
                 self._on_failure(trial, TrialFailure.of(error, FailureKind.START, retry=False))
                 return
@@ -439,7 +463,7 @@ class TrialRunner:
             with self._guard.breakable(True):
                 self._board.wait(CLUSTER_POLL_S)
             return
-        self._check_resources(self.trial_executor.get_waiting_trials(Trial.PENDING))
+        check_resources(self.trial_executor.get_waiting_trials(Trial.PENDING), self.trial_executor)
         states = ", ".join(sorted({trial.status for trial in self._unfinished.values()}))
         raise TuneError(
             f"No trial runs and the scheduler starts none of the {len(self._unfinished)} that "

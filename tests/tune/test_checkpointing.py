@@ -119,13 +119,14 @@ def test_t4_4_restore() -> None:
     assert column(second, "training_iteration") == [4, 5]
 
 
-def test_t4_4_an_unreadable_checkpoint_is_an_error_file_and_a_start_from_scratch(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    [trial] = run(Counter, stop={"count": 2}, restore="/no/such/checkpoint")
-    assert column(trial, "training_iteration") == [1, 2]
-    assert "/no/such/checkpoint" in Path(trial.error_file).read_text()
-    assert "starts anew, without the checkpoint /no/such/checkpoint" in caplog.text
+def test_t4_4_a_restore_that_cannot_be_is_an_error_of_the_trial(results_dir: Path) -> None:
+    [trial] = run(
+        Counter, stop={"count": 2}, restore="/no/such/checkpoint", raise_on_failed_trial=False
+    )
+    assert trial.status == "ERROR" and trial.num_failures == 1
+    assert not Path(trial.logdir, "result.json").read_text()
+    text = Path(trial.error_file).read_text()
+    assert "restore='/no/such/checkpoint'" in text and "FileNotFoundError" in text
 
 
 def test_t3_7_a_failing_constructor_gets_one_more_start(tmp_path: Path) -> None:

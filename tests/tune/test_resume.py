@@ -80,6 +80,7 @@ def test_t4_6_the_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert seldom.is_due()  # in the first step
     seldom.write([], {})
     assert not seldom.is_due()
+    seldom.close()
     monkeypatch.setattr(ExperimentState, "SHARE", float("inf"))
     always.write([], {})
     assert always.is_due()
@@ -88,6 +89,7 @@ def test_t4_6_the_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_t4_6_two_runs_in_one_second_have_two_files(tmp_path: Path) -> None:
     first = ExperimentState(str(tmp_path), 0)
     first.write([], {})
+    first.close()
     second = ExperimentState(str(tmp_path), 0)
     assert second.path.name > first.path.name
 
@@ -163,13 +165,15 @@ def test_t4_7_what_came_after_the_last_snapshot_is_in_the_journal(results_dir: P
     [state] = state_files(results_dir / "other")
     early = json.loads(state.read_text())
     early["checkpoints"] = []  # as it was before the trial was added
+    early["runner_data"] = {}
     state.write_text(json.dumps(early))
     [trial] = run(Counter, name="other", resume=True)
     assert trial.status == "TERMINATED" and column(trial, "count") == [1, 2]
 
     [journal] = directory.glob("journal-*.jsonl")
-    first, *_, last = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert "stopping_criterion" in first and first["status"] == "PENDING"
+    first, *_, result, last = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert first["event"] == "trials" and first["records"][0]["status"] == "PENDING"
+    assert result["event"] == "result" and result["result"]["count"] == 2
     assert "stopping_criterion" not in last and "checkpoint_2" in last["checkpoint"]
 
 

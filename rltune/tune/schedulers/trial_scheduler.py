@@ -40,6 +40,18 @@ class TrialScheduler:
         """The trial to start next, or None. Asking twice changes nothing."""
         raise NotImplementedError
 
+    def get_state(self) -> Any:
+        """What a resumed run needs to go on deciding, as JSON holds it; None: nothing.
+
+        It is kept with every snapshot of the experiment's state. Results that came after the
+        snapshot are shown again to a scheduler that was given it back; what it then decides is not
+        carried out, since that has happened, and `trial_runner.replaying` is true.
+        """
+        return None
+
+    def set_state(self, state: Any) -> None:
+        """Takes over what `get_state` gave. Trials of that time are not added again."""
+
     def debug_string(self) -> str:
         """The scheduler's line in the status block."""
         raise NotImplementedError

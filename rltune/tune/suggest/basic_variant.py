@@ -25,9 +25,12 @@ class BasicVariantGenerator(SearchAlgorithm):
         self._shuffle = shuffle
         self._experiments: list[Experiment] = []
         self._count = 0
+        self._samples: dict[str, int] = {}  # how many of an experiment's samples have been made
 
     def add_configurations(self, experiments: Sequence[Experiment]) -> None:
         self._experiments += experiments
+        for experiment in experiments:
+            self._samples.pop(experiment.name, None)
 
     def next_trials(self) -> list[Trial]:
         """All trials. Raises ConfigError with the problems of all of them."""
@@ -49,12 +52,23 @@ class BasicVariantGenerator(SearchAlgorithm):
     def is_finished(self) -> bool:
         return not self._experiments
 
+    def get_state(self) -> dict[str, Any]:
+        return {"trials": self._count, "samples": self._samples}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._count, self._samples = state["trials"], dict(state["samples"])
+        self._experiments = [
+            e for e in self._experiments if self._samples.get(e.name, 0) < e.spec["num_samples"]
+        ]
+
     def _variants(
         self, experiment: Experiment
     ) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
         """(resolved spec, tag, variables by dotted name) of each trial."""
         unresolved = {key: experiment.spec[key] for key in VARIABLE_PARTS}
-        for _ in range(experiment.spec["num_samples"]):
+        made, wanted = self._samples.get(experiment.name, 0), experiment.spec["num_samples"]
+        self._samples[experiment.name] = max(made, wanted)
+        for _ in range(made, wanted):
             for variables, resolved in generate_variants(unresolved):
                 text = format_vars(variables)
                 tag = f"{self._count}_{text}" if text else str(self._count)

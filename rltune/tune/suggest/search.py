@@ -35,3 +35,15 @@ class SearchAlgorithm:
     def is_finished(self) -> bool:
         """Whether no more trials will come."""
         raise NotImplementedError
+
+    def get_state(self) -> Any:
+        """What a resumed run needs to make the trials that are missing, as JSON holds it; None:
+        nothing.
+
+        It is kept with every snapshot of the experiment's state and with new trials. Results that
+        came later are shown again to an algorithm that was given it back.
+        """
+        return None
+
+    def set_state(self, state: Any) -> None:
+        """Takes over what `get_state` gave, after `add_configurations`."""

@@ -1,0 +1,133 @@
+"""Going on with a run: its trials, and what its scheduler and search algorithm know of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rltune.tune import journal as journals
+from rltune.tune import stopping
+from rltune.tune.audience import Audience
+from rltune.tune.checkpoints import Checkpoint, iteration_of, newest_complete
+from rltune.tune.error import TuneError
+from rltune.tune.plain import plain
+from rltune.tune.schedulers import TrialScheduler
+from rltune.tune.trial import Trial
+
+if TYPE_CHECKING:
+    from rltune.tune.trial_runner import TrialRunner
+
+OVERRIDES = ("stop", "num_samples")
+
+log = logging.getLogger(__name__)
+
+
+def resumed_spec(
+    old: Mapping[str, Any] | None, new: dict[str, Any], override: Collection[str]
+) -> dict[str, Any]:
+    """The specification that a resumed run has: the old one, with what `override` names from the
+    new. A warning names the changes that have no effect.
+
+    Raises TuneError for an unknown word in `override`.
+    """
+    if unknown := set(override) - set(OVERRIDES):
+        raise TuneError(f"resume_override may hold {', '.join(OVERRIDES)}, not {min(unknown)!r}.")
+    if old is None:
+        return new
+    ignored = [
+        name
+        for name in new
+        if name in old and name not in override and _comparable(old[name]) != _comparable(new[name])
+    ]
+    if ignored:
+        log.warning(
+            "Resuming: changes to the specification have no effect, here of %s; resume_override "
+            "takes %s.",
+            ", ".join(ignored),
+            " and ".join(OVERRIDES),
+        )
+    return {**new, **{name: old[name] for name in ignored}}
+
+
+def trials_of(state: Mapping[str, Any], stop: Mapping[str, Any] | None) -> list[Trial]:
+    """The trials of a state: finished ones as they are, the others wait, with their newest complete
+    checkpoint. `stop` replaces their criteria, and reopens what ended by the old ones alone.
+    """
+    trials = [Trial.from_record(record) for record in state["checkpoints"]]
+    for trial in trials:
+        if stop is not None:
+            _replace_stop(trial, stop)
+        if not trial.is_finished():
+            _point_to_newest(trial)
+    return trials
+
+
+def replay(
+    runner: TrialRunner, audience: Audience, scheduler: TrialScheduler, state: Mapping[str, Any]
+) -> None:
+    """Tells the scheduler and the search algorithm what happened, from their last snapshot on."""
+    known = set(state["before"])
+    saved = state["runner_data"].get("scheduler")
+    if saved is not None:
+        scheduler.set_state(saved)
+    else:
+        for trial_id, status in state["before"].items():
+            if status not in (Trial.TERMINATED, Trial.ERROR):
+                scheduler.on_trial_add(runner, _trial(runner, trial_id))
+    ended: set[str] = set()
+    for line in state["journal"]:
+        for fields in journals.changes(line):
+            trial = _trial(runner, fields["trial_id"])
+            if trial.trial_id not in known:
+                known.add(trial.trial_id)
+                scheduler.on_trial_add(runner, trial)
+            if line.get(journals.EVENT) == journals.RESULT:
+                audience.show(runner, line["how"], trial, dict(line[journals.RESULT]))
+                if line["decision"] == TrialScheduler.STOP:
+                    ended.add(trial.trial_id)
+            elif fields.get("status") == Trial.ERROR:
+                audience.fail(runner, trial)
+            elif fields.get("status") == Trial.TERMINATED and trial.trial_id not in ended:
+                audience.remove(runner, trial)
+
+
+def search_state(state: Mapping[str, Any]) -> Any:
+    """The newest state of the search algorithm; None if it kept none."""
+    newest = state["runner_data"].get("search")
+    for line in state["journal"]:
+        newest = line.get("search", newest)
+    return newest
+
+
+def _trial(runner: TrialRunner, trial_id: str) -> Trial:
+    trial = runner.get_trial(trial_id)
+    assert trial is not None, trial_id
+    return trial
+
+
+def _point_to_newest(trial: Trial) -> None:
+    saved = newest_complete(trial.logdir) or trial.checkpoint.value
+    trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, trial.last_result)
+    if saved and saved != trial.restore_path and saved not in trial.keeper.kept:
+        trial.keeper.kept.append(saved)  # it was complete, but not noted yet
+    trial.catching_up = trial.seen > 0
+    owed = trial.checkpoint_at_end and (saved is None or iteration_of(saved) < trial.seen)
+    if trial.seen_decision == TrialScheduler.STOP and not owed:
+        trial.status = Trial.TERMINATED  # all that was missing is the word
+
+
+def _replace_stop(trial: Trial, stop: Mapping[str, Any]) -> None:
+    old, trial.stopping_criterion = trial.stopping_criterion, dict(stop)
+    stopping.check(stop)
+    ended = trial.status == Trial.TERMINATED or trial.seen_decision == TrialScheduler.STOP
+    if not ended or not trial.last_result:
+        return
+    if stopping.reached(old, trial.last_result) and not stopping.reached(stop, trial.last_result):
+        trial.reopen()
+
+
+def _comparable(value: Any) -> Any:
+    """Functions are the same if they are called the same, wherever they lie in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(plain(value)))
