@@ -180,10 +180,11 @@ def run(
         runner.search_alg.add_configurations([experiment])
     if searched is not None:
         runner.search_alg.set_state(searched)
-    if state is not None:
-        runner.resume(state, experiment.spec["stop"] if "stop" in resume_override else None)
     try:
         with guard, server or nullcontext():
+            if state is not None:
+                new_stop = experiment.spec["stop"] if "stop" in resume_override else None
+                runner.resume(state, new_stop)
             runner.run()
     except KeyboardInterrupt:
         again = resume_command or f"tune.run(..., name={experiment.name!r}, resume=True)"

@@ -54,7 +54,7 @@ def test_t8_1_a_port_that_is_taken_is_an_error_at_once(results_dir: Path) -> Non
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
             tune.run(Slow, with_server=True, server_port=port, trial_executor="local", verbose=0)
-    assert not list(results_dir.rglob("result.json"))
+    assert not results_dir.exists()
 
 
 def test_t8_1_experiments_one_after_another_share_the_port() -> None:
