@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ from rltune.algorithm_config import AlgorithmConfig
 from rltune.envs.make import resolve_env
 from rltune.envs.vector import make_vector_env
 from rltune.policy import Policy
+from rltune.rollout.worker import MAX_EPISODE_STEPS
 from rltune.seeding import seed_sequence, stream
+
+logger = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -46,11 +50,17 @@ class Evaluator:
             obs = step.obs
             reward += step.rewards
             length += step.valid
-            for i in np.flatnonzero((step.terminateds | step.truncateds) & (quota > 0)):
+            ended = step.terminateds | step.truncateds
+            if (endless := length >= MAX_EPISODE_STEPS).any():
+                logger.warning(
+                    "an evaluation episode had no end after %d steps and is cut there",
+                    MAX_EPISODE_STEPS,
+                )
+                ended = ended | endless
+            for i in np.flatnonzero(ended & (quota > 0)):
                 rewards.append(float(reward[i]))
                 lengths.append(int(length[i]))
                 quota[i] -= 1
-            ended = step.terminateds | step.truncateds
             reward[ended], length[ended] = 0.0, 0
         return {
             "episode_reward_mean": float(np.mean(rewards)),

@@ -26,6 +26,10 @@ PATIENCE = 10_000
 """Steps without whole episodes before a worker says that it waits for them."""
 
 
+MAX_EPISODE_STEPS = 100_000
+"""An episode longer than this is taken for one without an end, where something waits for it."""
+
+
 @dataclass
 class Orders:
     """What a worker samples with: weights (None: those it has), coefficients, and filter statistics."""
@@ -110,6 +114,11 @@ class RolloutWorker:
             keep = _finished(fragment) if whole else fragment[columns.VALID]
             if keep.sum() >= wanted:
                 break
+            if len(keep) > MAX_EPISODE_STEPS:
+                raise RuntimeError(
+                    f"no episode ended in {len(keep)} steps, but batch_mode complete_episodes waits for one: "
+                    "give the environment a time limit, or use truncate_episodes"
+                )
             self._pending = fragment
             if fragment.count >= self._patience:
                 logger.warning(
