@@ -13,7 +13,7 @@ BACKGROUND = "<!-- test: runs beside the next ones -->"
 ONE_PROCESS = "<!-- test: in one process -->"
 
 _FENCE = re.compile(
-    r"^(?P<mark><!-- test: .*-->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    r"^(?P<mark><!-- test: [^\n]*-->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
