@@ -216,12 +216,15 @@ def run_experiments(
     """Runs experiments one after another: an Experiment, a list of them, or a dict {name: spec}.
 
     They share the search algorithm, the scheduler and the executor. The other arguments, and what
-    is raised, are those of `run`. Returns the trials of all of them.
+    is raised, are those of `run`; `resume=True` begins those now that had not begun. Returns the
+    trials of all of them.
     """
     todo = as_experiments(experiments)
     if len(todo) > 1:
         log.warning("%d experiments run one after another.", len(todo))
     executor = make_executor(trial_executor, queue_trials, reuse_actors)
+    begun = {e.name for e in todo if experiment_state.newest(e.checkpoint_dir)}
+    some_resume = bool(begun) and (resume is True or str(resume).upper() == "LOCAL")
     trials: list[Trial] = []
     for experiment in todo:
         trials += run(
@@ -231,7 +234,7 @@ def run_experiments(
             with_server=with_server,
             server_port=server_port,
             verbose=verbose,
-            resume=resume,
+            resume=resume if experiment.name in begun or not some_resume else False,
             trial_executor=executor,
             raise_on_failed_trial=raise_on_failed_trial,
             return_trials=True,

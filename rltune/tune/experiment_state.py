@@ -124,6 +124,9 @@ def load(path: Path, loads: Callable[[bytes], Any] = json_encoding.loads) -> dic
         start = state["runner_data"].get(JOURNAL_SIZE, 0)
         state["journal"] = journals.read(journal_path(path), start, loads)
         state["before"] = {record["trial_id"]: record["status"] for record in state["checkpoints"]}
+        seen = state["runner_data"].get("seen", {})
+        for record in state["checkpoints"]:
+            record.update(seen.get(record["trial_id"], {}))
         journals.apply(state["journal"], state["checkpoints"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise TuneError(f"{path} cannot be read: {error!r}") from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rltune.result import TRAINING_ITERATION
 from rltune.tune import journal as journals
 from rltune.tune import stopping
 from rltune.tune.audience import Audience
@@ -64,6 +65,15 @@ def trials_of(state: Mapping[str, Any], stop: Mapping[str, Any] | None) -> list[
     return trials
 
 
+def seen_by(trials: Iterable[Trial]) -> dict[str, dict[str, Any]]:
+    """What was shown last of each trial, by id: its record may be as old as its checkpoint."""
+    return {
+        trial.trial_id: {"seen": trial.seen, "seen_decision": trial.seen_decision}
+        for trial in trials
+        if trial.seen
+    }
+
+
 def replay(
     runner: TrialRunner, audience: Audience, scheduler: TrialScheduler, state: Mapping[str, Any]
 ) -> None:
@@ -114,6 +124,7 @@ def _point_to_newest(trial: Trial) -> None:
         trial.keeper.kept.append(saved)  # it was complete, but not noted yet
     trial.catching_up = trial.seen > 0
     owed = trial.checkpoint_at_end and (saved is None or iteration_of(saved) < trial.seen)
+    owed = owed or trial.last_result.get(TRAINING_ITERATION) != trial.seen
     if trial.seen_decision == TrialScheduler.STOP and not owed:
         trial.status = Trial.TERMINATED  # all that was missing is the word
 

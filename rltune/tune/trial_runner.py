@@ -273,7 +273,12 @@ class TrialRunner:
         records = self.trial_executor.get_checkpoints()
         self.state.write(
             [records[trial.trial_id] for trial in self._trials if trial.trial_id in records],
-            {"total_time": self._total_time, **self._about, **self._audience.get_state()},
+            {
+                "total_time": self._total_time,
+                "seen": resuming.seen_by(self._unfinished.values()),
+                **self._about,
+                **self._audience.get_state(),
+            },
         )
 
     def _journal_extras(self) -> dict[str, Any]:

@@ -179,3 +179,32 @@ def test_only_complete_checkpoints_count(tmp_path: Path, marker: str) -> None:
     name = "checkpoint_10" + ("/model" if marker.startswith("model") else "")
     assert newest_complete(str(tmp_path)) == str(tmp_path / name)
     assert newest_complete(str(tmp_path / "checkpoint_9")) is None
+
+
+def test_a_checkpoint_in_use_is_removed_when_it_is_let_go(tmp_path: Path) -> None:
+    class Copies(tune.schedulers.FIFOScheduler):  # type: ignore[name-defined, misc]
+        held: str | None = None
+        kept = False
+
+        def on_trial_result(self, runner: Any, trial: Any, result: dict[str, Any]) -> str:
+            in_use = runner.trial_executor.checkpoints_in_use
+            if result["count"] == 2:
+                self.held = trial.checkpoint.value
+                in_use.hold(self.held)
+                in_use.hold(self.held)
+            if result["count"] == 4:
+                in_use.release(self.held)
+                self.kept = Path(self.held).exists() and trial.checkpoint.value != self.held
+                in_use.release(self.held)
+            return self.CONTINUE
+
+    scheduler = Copies()
+    [trial] = run(
+        Counter,
+        stop={"count": 5},
+        checkpoint_freq=1,
+        keep_checkpoints_num=1,
+        scheduler=scheduler,
+    )
+    assert scheduler.kept and scheduler.held is not None
+    assert [p.name for p in Path(trial.logdir).glob("checkpoint_*")] == ["checkpoint_5"]

@@ -17,6 +17,7 @@ import pytest
 from rltune import tune
 from rltune.tune import experiment_state
 from rltune.tune.experiment_state import ExperimentState
+from rltune.tune.schedulers import FIFOScheduler
 from tests.tune.trainables import Counter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,17 +39,22 @@ def column(trial: Any, name: str) -> list[Any]:
     return [json.loads(line)[name] for line in Path(trial.logdir, "result.json").open()]
 
 
+class Breaking(FIFOScheduler):
+    """Breaks the driver when the last of `trials` trials counts `at`."""
+
+    def __init__(self, at: int, trials: int = 1):
+        self._at, self._trials = at, trials
+
+    def on_trial_result(self, runner: Any, trial: Any, result: dict[str, Any]) -> str:
+        if result["count"] == self._at and len(runner.get_trials()) >= self._trials:
+            raise MemoryError("the driver breaks")
+        return self.CONTINUE
+
+
 def failing_run(results_dir: Path, **kwargs: Any) -> Path:
     """A run that ends, as far as its state tells, in the middle: the driver raised in step 3."""
-
-    class Breaks(tune.schedulers.FIFOScheduler):  # type: ignore[name-defined, misc]
-        def on_trial_result(self, runner: Any, trial: Any, result: dict[str, Any]) -> str:
-            if result["count"] == 3:
-                raise MemoryError("the driver breaks")
-            return self.CONTINUE
-
     with pytest.raises(MemoryError):
-        run(Counter, name="exp", stop={"count": 5}, scheduler=Breaks(), **kwargs)
+        run(Counter, name="exp", stop={"count": 5}, scheduler=Breaking(3), **kwargs)
     return results_dir / "exp"
 
 
