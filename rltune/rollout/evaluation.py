@@ -51,7 +51,8 @@ class Evaluator:
             reward += step.rewards
             length += step.valid
             ended = step.terminateds | step.truncateds
-            if (endless := length >= MAX_EPISODE_STEPS).any():
+            endless = length >= MAX_EPISODE_STEPS
+            if endless.any():
                 logger.warning(
                     "an evaluation episode had no end after %d steps and is cut there",
                     MAX_EPISODE_STEPS,
@@ -60,7 +61,7 @@ class Evaluator:
             for i in np.flatnonzero(ended & (quota > 0)):
                 rewards.append(float(reward[i]))
                 lengths.append(int(length[i]))
-                quota[i] -= 1
+                quota[i] = 0 if endless[i] else quota[i] - 1  # it would be cut again and again
             reward[ended], length[ended] = 0.0, 0
         return {
             "episode_reward_mean": float(np.mean(rewards)),

@@ -20,7 +20,7 @@ def test_an_evaluation_is_cut(
     algorithm = PPO({**ENDLESS, "evaluation_num_episodes": 2})
     with caplog.at_level(logging.WARNING):
         result = algorithm.evaluate()
-    assert result["episode_len_mean"] == 50
+    assert result["episode_len_mean"] == 50 and result["episodes_this_eval"] == 1
     assert "had no end after 50 steps" in caplog.text
     algorithm.stop()
 
