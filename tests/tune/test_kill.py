@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rltune.tune import experiment_state
+from rltune.tune.run_lock import PID
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "tests.tune.killed_run"
@@ -65,17 +66,20 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 def kill_in_a_write(directory: Path, executor: str, moment: random.Random) -> bool:
     """Whether it was killed; a run that was over before ends by itself."""
-    process = start(directory, executor, limit=moment.randrange(1, 30_000))
+    process = start(directory, executor, limit=moment.randrange(1, 10_000))
     _, errors = process.communicate(timeout=LIMIT_S)
     assert process.returncode in (0, KILLED), errors.decode()
     return process.returncode == KILLED
 
 
 def kill_at_a_time(directory: Path, executor: str, moment: random.Random) -> bool:
+    """Some time after the run has begun, which is when it takes its lock."""
+    lock = directory / "exp" / PID
+    lock.unlink(missing_ok=True)
     process = start(directory, executor)
-    deadline = time.monotonic() + moment.uniform(0.2, 2.0 if executor == "local" else 12.0)
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    while process.poll() is None and not lock.exists():
+        time.sleep(0.005)
+    time.sleep(moment.uniform(0.0, 0.25 if executor == "local" else 3.0))
     process.kill()
     _, errors = process.communicate(timeout=LIMIT_S)
     assert process.returncode in (0, KILLED), errors.decode()
