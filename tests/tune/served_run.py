@@ -140,9 +140,9 @@ def served_run(trainable: Any, **kwargs: Any) -> Iterator[ServedRun]:
         with suppress(OSError):  # the run may end by itself at any moment
             served.stop_all()
         thread.join(PATIENCE_S)
+        if failure:
+            raise failure[0]
     assert not thread.is_alive()
-    if failure:
-        raise failure[0]
 
 
 def _has_trials(served: ServedRun) -> bool:

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from rltune.config import nearest
+from rltune.resources import Resources
 from rltune.tune.experiment import Experiment
 from rltune.tune.server.openapi import ACTION, EXPERIMENT, MAX_TRIALS, Schema
 from rltune.tune.suggest import BasicVariantGenerator
@@ -21,6 +22,7 @@ from rltune.tune.trial import Trial
 FORM = "application/x-www-form-urlencoded"
 MAX_DEPTH = 50
 MAX_FIELDS = 10
+NO_CUSTOM_RESOURCES = {"", "CPU", "GPU", "memory", "object_store_memory"}
 
 # JSON Schema takes 2.0 for an integer; Python does not where it counts.
 _Validator = extend(
@@ -62,9 +64,12 @@ def trials_of(body: bytes, content_type: str, local_dir: str) -> list[Trial]:
     generator = BasicVariantGenerator()
     try:
         generator.add_configurations([Experiment.from_json(name, spec)])
-        return generator.next_trials()
+        trials = generator.next_trials()
     except Exception as error:  # the trainable's own code has a say: what it raises is an answer
         raise BadRequest(f"spec: {type(error).__name__}: {error}") from error
+    for trial in trials:
+        _check_resources(trial.resources)
+    return trials
 
 
 def _parse(body: bytes, content_type: str) -> Any:
@@ -122,6 +127,20 @@ def _check_value(path: str, value: Any) -> None:
         raise BadRequest(f"{path}: a number that is too large.")
     if isinstance(value, dict) and set(value) == {"eval"} and isinstance(value["eval"], str):
         raise BadRequest(f"{path}: eval is not accepted from clients; use grid_search or a value.")
+
+
+def _check_resources(resources: Resources) -> None:
+    """What Ray would refuse only when the trial starts."""
+    own, extra = resources.custom_resources, resources.extra_custom_resources
+    if reserved := sorted(NO_CUSTOM_RESOURCES & {*own, *extra}):
+        raise BadRequest(f"spec.resources_per_trial: {reserved[0]!r} is no custom resource.")
+    gpus = [resources.gpu, resources.extra_gpu]
+    amounts = [resources.cpu, resources.extra_cpu, *gpus, *own.values(), *extra.values()]
+    for amount in amounts:
+        if amount < 0 or amount != round(amount, 4):
+            raise BadRequest(f"spec.resources_per_trial: {amount} is no multiple of 0.0001.")
+    if any(amount > 1 and amount != int(amount) for amount in gpus):
+        raise BadRequest("spec.resources_per_trial: more than one GPU are a whole number of them.")
 
 
 def _check(schema: Schema, data: Any) -> None:
