@@ -16,16 +16,12 @@ import subprocess
 import sys
 import threading
 import traceback
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import ray
 
-from rltune.tune.local_trial_executor import LocalTrialExecutor
-from rltune.tune.trial_executor import TrialExecutor
 from tests.docs.snippets import ROOT, Snippet, documents, snippets
 
 STAND_INS = Path(__file__).with_name("stand_ins")
@@ -100,9 +96,7 @@ class Session:
             if snippet.language == "python":
                 # Empty lines before it, so that tracebacks name the line of the document.
                 padded = "\n" * (snippet.line - 1) + text
-                code = compile(padded, str(ROOT / snippet.document), "exec")
-                with _without_ray() if snippet.one_process else nullcontext():
-                    exec(code, self._names)
+                exec(compile(padded, str(ROOT / snippet.document), "exec"), self._names)
             else:
                 self._shell(text)
         except Exception:
@@ -121,13 +115,6 @@ class Session:
         if done.returncode:
             raise RuntimeError(f"status {done.returncode}\n{done.stdout}{done.stderr}")
         print(done.stdout, flush=True)
-
-
-def _without_ray() -> AbstractContextManager[Any]:
-    def executor(queue_trials: bool, reuse_actors: bool, ray_auto_init: bool) -> TrialExecutor:
-        return LocalTrialExecutor(queue_trials, reuse_actors)
-
-    return patch("rltune.tune.api.RayTrialExecutor", executor)
 
 
 def _free_port() -> int:

@@ -8,29 +8,22 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 EXECUTED = ("python", "console")
-# Comments before a block say how it is tested.
 BACKGROUND = "<!-- test: runs beside the next ones -->"
-ONE_PROCESS = "<!-- test: in one process -->"
 
 _FENCE = re.compile(
-    r"^(?P<mark><!-- test: [^\n]*-->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    rf"^(?P<mark>{re.escape(BACKGROUND)}\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
 
 class Snippet(NamedTuple):
-    """`line` is where its text begins.
-
-    `background`: the next snippets do not wait for it. `one_process`: trials run without Ray, where a
-    process for each of very many would take minutes.
-    """
+    """`line` is where its text begins; `background`: the next snippets do not wait for it."""
 
     document: str
     line: int
     language: str
     text: str
     background: bool
-    one_process: bool
 
     @property
     def name(self) -> str:
@@ -51,8 +44,7 @@ def snippets(document: str, languages: tuple[str, ...] = EXECUTED) -> list[Snipp
             content.count("\n", 0, match.start("text")) + 1,
             match["language"],
             match["text"],
-            match["mark"] == f"{BACKGROUND}\n",
-            match["mark"] == f"{ONE_PROCESS}\n",
+            match["mark"] is not None,
         )
         for match in _FENCE.finditer(content)
         if match["language"] in languages
