@@ -137,12 +137,11 @@ class SlotPool:
         """What `settle` waits for."""
         return [slot.pending for slot in (*self._clearing, *self._ending)]
 
-    def patience(self) -> float | None:
+    def patience(self) -> float:
         """Seconds until `settle` has something to do even if nothing becomes ready."""
         slots = [*self._idle, *self._clearing, *self._ending]
-        if not slots:
-            return None
-        return max(0.0, min(slot.deadline for slot in slots) - time.monotonic())
+        earliest = min((slot.deadline for slot in slots), default=float("inf"))
+        return max(0.0, earliest - time.monotonic())
 
     def settle(self) -> None:
         """Moves on what has become ready, and what has taken too long. Does not wait."""

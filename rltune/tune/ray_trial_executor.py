@@ -6,23 +6,29 @@ The runner keeps its own accounts of what trials may use; Ray keeps the same one
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import random
 import signal
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rltune import registry
 from rltune.resources import Resources
 from rltune.tune.error import FailureKind, TrialFailure
+from rltune.tune.fitting import busy_text, why_never
 from rltune.tune.host import StartOrder
 from rltune.tune.ray_slots import Slot, SlotKind, SlotPool, fetch
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import HostHandle, TrialExecutor
 
 CLUSTER_CACHE_S = 0.5
+# How often trials that were started and have no place say who holds it.
+BUSY_PERIOD_S = 60.0
 # Resources that Ray adds to every node by itself.
 _BUILT_IN = ("memory", "object_store_memory", "node:", "accelerator_type:")
 
@@ -37,8 +43,11 @@ class RayTrialExecutor(TrialExecutor):
         reuse_actors: give the actor of a stopped trial to the next that starts from a checkpoint.
         ray_auto_init: start a local Ray if there is none; with False that is Ray's own error.
         num_cpus, num_gpus: what that local Ray has; by default what the machine has.
+        memory, object_store_memory: its bytes for processes, and for objects between them.
+        num_nodes: of so many nodes, all on this machine, each with what the arguments before say.
         isolate_trials: a new process for every trial. Otherwise one hosts trials of the same kind
             one after another, unless a trial failed, had a GPU or left threads or children.
+        clock: seconds, for the notices that a trial waits for what others hold.
     """
 
     def __init__(
@@ -48,13 +57,24 @@ class RayTrialExecutor(TrialExecutor):
         ray_auto_init: bool = True,
         num_cpus: int | None = None,
         num_gpus: int | None = None,
+        memory: int | None = None,
+        object_store_memory: int | None = None,
+        num_nodes: int = 1,
         isolate_trials: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__(queue_trials, reuse_actors)
         self._auto_init = ray_auto_init
-        self._num_cpus, self._num_gpus = num_cpus, num_gpus
+        self._node: dict[str, Any] = {
+            "num_cpus": num_cpus,
+            "num_gpus": num_gpus,
+            "object_store_memory": object_store_memory,
+        }
+        self._memory, self._num_nodes = memory, num_nodes
         self._total: dict[str, float] = {}
         self._total_until = -float("inf")
+        self._clock = clock
+        self._next_notice = clock() + BUSY_PERIOD_S
         self.pool = SlotPool(isolate_trials)
         self._snapshot: tuple[bytes, Any] | None = None
         self._random = random.Random()  # the user's own generator is left alone
@@ -75,6 +95,15 @@ class RayTrialExecutor(TrialExecutor):
             )
             return True
         return False
+
+    def why_never(self, trial: Trial) -> str | None:
+        import ray
+
+        self._connect()
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        needed = trial.resources.totals()
+        processes = _bundles(trial) or [needed]
+        return why_never(needed, processes, nodes, self._queue_trials)
 
     def resource_string(self) -> str:
         total = self._cluster()
@@ -103,7 +132,9 @@ class RayTrialExecutor(TrialExecutor):
                 trials[trial.runner.training] = trial
             trials.pop(None, None)  # those that wait for their slot
             references = self._random.sample(list(trials), len(trials)) + self.pool.references()
-            ready, _ = ray.wait(references, timeout=self.pool.patience())
+            patience = max(0.0, self._next_notice - self._clock())
+            ready, _ = ray.wait(references, timeout=min(patience, self.pool.patience()))
+            self._notice_busy()
             if ready and ready[0] in trials:
                 trials[ready[0]].runner.collect()
 
@@ -137,6 +168,20 @@ class RayTrialExecutor(TrialExecutor):
         super().cleanup()
         self.pool.close()
 
+    def _notice_busy(self) -> None:
+        """Once in a period: which trials wait for a place that others hold."""
+        now = self._clock()
+        if now < self._next_notice:
+            return
+        import ray
+
+        self._next_notice = now + BUSY_PERIOD_S
+        trials = self.get_running_trials()
+        waiting = [trial for trial in trials if not trial.runner.has_place()]
+        if waiting:
+            running = [trial for trial in trials if trial not in waiting]
+            log.warning(busy_text(waiting, running, self._cluster(), ray.available_resources()))
+
     def _bind_waiting(self) -> None:
         """Gives trials their slots: a free one, or the next of those about to be free, else a new
         one.
@@ -161,15 +206,35 @@ class RayTrialExecutor(TrialExecutor):
             # Ray lowers the priority of its workers, which starves them beside a busy driver.
             os.environ.setdefault("RAY_worker_niceness", "0")
             on_term = signal.getsignal(signal.SIGTERM)
-            ray.init(
-                num_cpus=self._num_cpus,
-                num_gpus=self._num_gpus,
-                include_dashboard=False,
-                log_to_driver=True,
-                logging_level=logging.WARNING,
-            )
+            if self._num_nodes > 1:
+                self._start_nodes()
+            else:
+                ray.init(
+                    **self._node,
+                    _memory=self._memory,
+                    include_dashboard=False,
+                    log_to_driver=True,
+                    logging_level=logging.WARNING,
+                )
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, on_term)  # Ray's own would end the run at once
+
+    def _start_nodes(self) -> None:
+        """A cluster on this machine, in a directory of its own: no other process finds it. It ends
+        with this process.
+        """
+        import ray
+        from ray.cluster_utils import Cluster
+
+        given = {**self._node, "memory": self._memory}
+        node = {name: value for name, value in given.items() if value is not None}
+        head = {**node, "temp_dir": tempfile.mkdtemp(prefix="ray"), "include_dashboard": False}
+        nodes = Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(self._num_nodes - 1):
+            nodes.add_node(**node)
+        nodes.wait_for_nodes()
+        atexit.register(nodes.shutdown)
+        ray.init(nodes.address, log_to_driver=True, logging_level=logging.WARNING)
 
     def _cluster(self) -> dict[str, float]:
         now = time.monotonic()
@@ -226,6 +291,12 @@ class _RayHandle:
 
     def is_bound(self) -> bool:
         return self._slot is not None or self.outcome is not None
+
+    def has_place(self) -> bool:
+        """Whether its process has begun with the trial."""
+        import ray
+
+        return self._begun is not None and bool(ray.wait([self._begun], timeout=0)[0])
 
     def bind(self, slot: Slot) -> None:
         """The trial begins on this slot. What cannot be sent there is the outcome."""

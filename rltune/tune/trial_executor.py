@@ -86,7 +86,7 @@ class TrialExecutor(ABC):
         """
         if self._running or self.has_resources(trial.resources):
             return None
-        return "it does not fit although nothing else runs"
+        return "it does not fit although nothing else runs. Lower what it needs"
 
     @abstractmethod
     def resource_string(self) -> str:
@@ -328,19 +328,18 @@ def _shape(trial: Trial) -> str:
 
 
 def check_resources(trials: Iterable[Trial], executor: TrialExecutor) -> None:
-    """Raises TuneError for a trial that does not fit although nothing else runs."""
-    if executor.get_running_trials():
-        return
+    """Raises TuneError for a trial that can never start."""
     fit: Resources | None = None
     for trial in trials:
         if trial.resources == fit:
             continue
-        if not executor.has_resources(trial.resources):
+        why = executor.why_never(trial)
+        if why is not None:
             helping = trial.get_trainable_cls().resource_help(trial.config)
             raise TuneError(
                 f"Insufficient resources for {trial}: it needs "
                 f"{trial.resources.summary_string()}, the cluster has "
-                f"{executor.resource_string()}. Lower what it needs, or pass "
+                f"{executor.resource_string()}: {why}, or pass "
                 f"queue_trials=True to wait until the cluster has grown. {helping}".rstrip()
             )
         fit = trial.resources
