@@ -16,15 +16,14 @@ from rltune.tune import experiment_state
 from rltune.tune.experiment import Experiment
 from rltune.tune.trial import Trial
 
-CLUSTER_FLAGS = ("ray_num_cpus", "ray_num_gpus")
+CLUSTER_FLAGS = (
+    "ray_num_cpus",
+    "ray_num_gpus",
+    "ray_memory",
+    "ray_object_store_memory",
+    "ray_num_nodes",
+)
 """Flags that describe a new local cluster."""
-
-BY_HAND = {
-    "ray_memory": "`ray start --head --memory=BYTES`",
-    "ray_object_store_memory": "`ray start --head --object-store-memory=BYTES`",
-    "ray_num_nodes": "`ray start --head`, and `ray start --address=...` for each further node",
-}
-"""Flags that ask for a cluster of a kind that is started by hand, and how that is done."""
 
 RAY_FLAGS = ("ray_address", *CLUSTER_FLAGS, "queue_trials")
 """Flags that mean something only where trials run on Ray."""
@@ -41,7 +40,7 @@ class Plan:
     """Why that executor, as the banner says it."""
     ray_address: str | None
     cluster: dict[str, Any]
-    """`num_cpus` and `num_gpus` of a new local cluster, where they were given."""
+    """What RayTrialExecutor takes about a new local cluster, where it was given."""
     queue_trials: bool
     scheduler: Callable[[], Any]
     """Makes the scheduler of an experiment; None leaves it to the runner."""
@@ -91,10 +90,6 @@ def _check_ray_flags(given: Mapping[str, Any]) -> None:
         raise ConfigError(
             ["--ray-redis-max-memory: Ray has no Redis of its own any more; leave it out"]
         )
-    for key, how in BY_HAND.items():
-        if key in given:
-            how = f"start such a cluster with {how} and join it with --ray-address auto"
-            raise ConfigError([f"{flag_name(key)}: {how}"])
     ray_flags = [flag_name(key) for key in RAY_FLAGS if key in given]
     cluster_flags = [flag_name(key) for key in CLUSTER_FLAGS if key in given]
     if "ray_address" in given and cluster_flags:

@@ -118,10 +118,14 @@ SECTIONS = {
         Option(["--ray-address", "--redis-address", "ray_address"], help="Join this Ray cluster."),
         Option(["--ray-num-cpus"], type=NATURAL, help="Cores of a new local cluster."),
         Option(["--ray-num-gpus"], type=NATURAL, help="GPUs of a new local cluster."),
-        # Known from RLlib; each ends in an error that says what to do instead.
-        Option(["--ray-num-nodes"], hidden=True),
-        Option(["--ray-memory"], hidden=True),
-        Option(["--ray-object-store-memory"], hidden=True),
+        Option(
+            ["--ray-num-nodes"], type=POSITIVE, help="Nodes of a new local cluster, all alike."
+        ),
+        Option(["--ray-memory"], type=POSITIVE, help="Bytes of its processes, of each node."),
+        Option(
+            ["--ray-object-store-memory"], type=POSITIVE, help="Bytes of its objects, of each node."
+        ),
+        # Known from RLlib; ends in an error that says what to do instead.
         Option(["--ray-redis-max-memory"], hidden=True),
         Option(
             ["--no-ray-ui"], is_flag=True, help="No Ray dashboard; there is none by default either."

@@ -234,6 +234,7 @@ class RayTrialExecutor(TrialExecutor):
             nodes.add_node(**node)
         nodes.wait_for_nodes()
         atexit.register(nodes.shutdown)
+        atexit.register(ray.shutdown)  # runs before: the driver leaves first
         ray.init(nodes.address, log_to_driver=True, logging_level=logging.WARNING)
 
     def _cluster(self) -> dict[str, float]:

@@ -87,6 +87,9 @@ def test_several_experiments_run_on_ray(tmp_path: Path) -> None:
     [
         (["--ray-num-cpus", "4"], {"num_cpus": 4}),
         (["--ray-num-gpus", "0"], {"num_gpus": 0}),
+        (["--ray-memory", "1000000000"], {"memory": 10**9}),
+        (["--ray-object-store-memory", "80000000"], {"object_store_memory": 80_000_000}),
+        (["--ray-num-nodes", "3"], {"num_nodes": 3}),
         (["--ray-address", "auto"], {}),
         (["--queue-trials"], {}),
     ],
@@ -115,9 +118,6 @@ def test_contradicting_flags_about_ray() -> None:
     ("flag", "words"),
     [
         ("--ray-redis-max-memory", "leave it out"),
-        ("--ray-memory", "ray start --head --memory"),
-        ("--ray-object-store-memory", "ray start --head --object-store-memory"),
-        ("--ray-num-nodes", "ray start --head"),
     ],
 )
 def test_flags_that_ray_has_no_counterpart_for_say_what_to_do(flag: str, words: str) -> None:
