@@ -118,9 +118,7 @@ SECTIONS = {
         Option(["--ray-address", "--redis-address", "ray_address"], help="Join this Ray cluster."),
         Option(["--ray-num-cpus"], type=NATURAL, help="Cores of a new local cluster."),
         Option(["--ray-num-gpus"], type=NATURAL, help="GPUs of a new local cluster."),
-        Option(
-            ["--ray-num-nodes"], type=POSITIVE, help="Nodes of a new local cluster, all alike."
-        ),
+        Option(["--ray-num-nodes"], type=POSITIVE, help="Nodes of a new local cluster, all alike."),
         Option(["--ray-memory"], type=POSITIVE, help="Bytes of its processes, of each node."),
         Option(
             ["--ray-object-store-memory"], type=POSITIVE, help="Bytes of its objects, of each node."
