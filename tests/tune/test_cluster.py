@@ -52,8 +52,10 @@ def test_a_lost_node_costs_its_trials_a_retry_from_their_checkpoint_and_no_other
     assert {trial["status"] for trial in outcome["trials"]} == {"TERMINATED"}
     lost = [trial for trial in outcome["trials"] if outcome["killed"] in trial["nodes"]]
     others = [trial for trial in outcome["trials"] if outcome["killed"] not in trial["nodes"]]
-    # A second failure: the retry began on the dead node, before Ray knew of its death.
-    assert len(lost) == CPUS and all(1 <= trial["failures"] <= 2 for trial in lost)
+    # None: the process outlived its node for a moment and came to its end. Two: the retry began on
+    # the dead node, before Ray knew of its death.
+    failures = [trial["failures"] for trial in lost]
+    assert len(lost) == CPUS and sum(failures) >= 1 and max(failures) <= 2
     assert [trial["failures"] for trial in others] == [0] * len(others)
     assert all(trial["counts"] == list(range(1, ITERATIONS + 1)) for trial in others)
     for trial in lost:
