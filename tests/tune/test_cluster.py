@@ -15,7 +15,7 @@ from tests.tune.cluster_run import CPUS, ITERATIONS, NODES
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
