@@ -243,6 +243,7 @@ def test_a_paused_trial_can_be_stopped() -> None:
     assert [trial.status for trial in run.trials] == ["TERMINATED"]
 
 
+@pytest.mark.slow  # it has failed once on a busy machine: the log line did not come within 20 s
 def test_a_trial_that_cannot_be_saved_is_not_paused(caplog: pytest.LogCaptureFixture) -> None:
     def endless(config: dict[str, Any], reporter: Any) -> None:
         for count in range(10**9):
