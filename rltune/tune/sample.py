@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rltune.tune.error import TuneError
+from rltune.tune.ranges import Choice, LogUniform, RandInt, Uniform, is_number, sample_from
 
-
-class sample_from:  # noqa: N801 (Tune's name)
-    """A value drawn once per trial: `func(spec)`; `spec.config.x` is another value of the trial."""
-
-    def __init__(self, func: Callable[[Any], Any]):
-        self.func = func
-
-    def __repr__(self) -> str:
-        return f"tune.sample_from({getattr(self.func, '__name__', self.func)})"
+__all__ = [
+    "choice",
+    "function",
+    "grid_search",
+    "loguniform",
+    "randint",
+    "randn",
+    "sample_from",
+    "uniform",
+]
 
 
 class function:  # noqa: N801 (Tune's name)
@@ -50,46 +52,77 @@ def grid_search(values: list[Any]) -> dict[str, list[Any]]:
     return {"grid_search": check_grid(values)}
 
 
-def uniform(*args: Any, **kwargs: Any) -> sample_from:
-    """`numpy.random.uniform(*args, **kwargs)`, drawn once per trial."""
-    return sample_from(_Draw("uniform", args, kwargs))
+def uniform(low: Any = 0.0, high: Any = None, size: Any = None) -> sample_from:
+    """A number from `low` to `high` (default 1), all alike likely; drawn once per trial.
 
-
-def randint(*args: Any, **kwargs: Any) -> sample_from:
-    """`numpy.random.randint(*args, **kwargs)`, drawn once per trial."""
-    return sample_from(_Draw("randint", args, kwargs))
-
-
-def randn(*args: Any, **kwargs: Any) -> sample_from:
-    """`numpy.random.randn(*args, **kwargs)`, drawn once per trial."""
-    return sample_from(_Draw("randn", args, kwargs))
-
-
-def choice(a: int | Sequence[Any], *args: Any, **kwargs: Any) -> sample_from:
-    """`numpy.random.choice(a, ...)`, drawn once per trial.
-
-    The elements keep their own types: numpy would first make one array of them, `[1, "a"]` texts.
+    `numpy.random.uniform` draws it, and takes arrays and a `size` too; those have no bounds.
+    Raises TuneError for two bounds of which the first is not below the second.
     """
-    index = _Draw("choice", (a if isinstance(a, int) else len(a), *args), kwargs)
-    return sample_from(index if isinstance(a, int) else _Pick(a, index))
+    one_bound = high is None  # numpy then takes `low` for the upper one if it is above 1
+    high = 1.0 if one_bound else high
+    if size is not None or not (is_number(low) and is_number(high)) or one_bound and low >= high:
+        return sample_from(_Draw("uniform", low, high, size))
+    return Uniform(low, high)
+
+
+def loguniform(low: float, high: float) -> LogUniform:
+    """A number from `low` to `high`, each order of magnitude alike likely; drawn once per trial.
+
+    Raises TuneError unless 0 < low < high.
+    """
+    return LogUniform(low, high)
+
+
+def randint(low: Any, high: Any = None, size: Any = None, dtype: Any = int) -> sample_from:
+    """A whole number from `low` to `high` - 1, or from 0 to `low` - 1; drawn once per trial.
+
+    `numpy.random.randint` draws it, and takes arrays, a `size` and a `dtype` too; those have no
+    bounds. Raises TuneError for two bounds of which the first is not below the second.
+    """
+    low, high = (0, low) if high is None else (low, high)
+    if size is not None or dtype is not int or not (is_number(low) and is_number(high)):
+        return sample_from(_Draw("randint", low, high, size, dtype))
+    return RandInt(low, high)
+
+
+def randn(*args: int) -> sample_from:
+    """`numpy.random.randn(*args)`, drawn once per trial."""
+    return sample_from(_Draw("randn", *args))
+
+
+def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None) -> sample_from:
+    """One of the elements of `a`, or of the numbers below it; drawn once per trial.
+
+    `numpy.random.choice` draws it, and takes `size`, `replace` and `p` too; those have no bounds.
+    The elements keep their own types: numpy would first make one array of them, `[1, "a"]` texts.
+    Raises TuneError if there is nothing to choose from.
+    """
+    bounded = size is None and p is None
+    if isinstance(a, int | np.integer):
+        return RandInt(0, int(a)) if bounded else sample_from(_Draw("choice", a, size, replace, p))
+    # The numbers of an array as Python's own.
+    values = a.tolist() if isinstance(a, np.ndarray) else list(a)
+    if bounded:
+        return Choice(*values)
+    return sample_from(_Pick(values, _Draw("choice", len(values), size, replace, p)))
 
 
 class _Draw:
     """A call of a numpy random function, with a name that error messages can show."""
 
-    def __init__(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.name, self.args, self.kwargs = name, args, kwargs
+    def __init__(self, name: str, *args: Any):
+        self.name, self.args = name, args
         self.__name__ = f"{name}{args}"
 
     def __call__(self, spec: Any) -> Any:
-        value = getattr(np.random, self.name)(*self.args, **self.kwargs)
+        value = getattr(np.random, self.name)(*self.args)
         return value.item() if isinstance(value, np.generic) else value
 
 
 class _Pick:
     """The elements of `values` at the drawn position or positions."""
 
-    def __init__(self, values: Sequence[Any], index: _Draw):
+    def __init__(self, values: list[Any], index: _Draw):
         self.values, self.index = values, index
         self.__name__ = f"choice({values})"
 

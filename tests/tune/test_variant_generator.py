@@ -220,6 +220,6 @@ def test_t6_1_run_env_and_resources_are_not_in_the_tag() -> None:
 
 
 def test_reprs_are_readable() -> None:
-    assert repr(uniform(0, 1)) == "tune.sample_from(uniform(0, 1))"
+    assert repr(randn(2)) == "tune.sample_from(randn(2,))"
     with pytest.raises(TuneError, match="takes a function"):
         sample.function(3)  # type: ignore[arg-type]

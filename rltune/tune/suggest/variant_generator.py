@@ -1,4 +1,4 @@
-"""From a spec with unresolved values (grids, `sample_from`, `eval`) to its trials."""
+"""From a spec with unresolved values (grids, ranges, `sample_from`, `eval`) to its trials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from rltune.config import nearest
 from rltune.tune.error import TuneError
-from rltune.tune.sample import check_grid, sample_from
+from rltune.tune.ranges import range_of_dict, sample_from
+from rltune.tune.sample import check_grid
 
 Path = tuple[Any, ...]
 Sampler = Callable[[Any], Any]
@@ -33,14 +34,14 @@ class RecursiveDependencyError(Exception):
 def generate_variants(unresolved_spec: dict[str, Any]) -> Iterator[Variant]:
     """Every trial of a spec: (its resolved variables by path, the spec with all values resolved).
 
-    Grid axes are sorted by path and the first varies fastest. A `sample_from` is drawn once per
-    trial; it may use any other value of the trial, in whatever order they stand. Dicts and lists
+    Grid axes are sorted by path and the first varies fastest. A range or `sample_from` is drawn
+    once per trial; it may use any other value of the trial, in whatever order they stand. Dicts and lists
     are copied, other values are shared.
 
     Raises:
         RecursiveDependencyError: values that need each other.
-        TuneError: a bare function in `config`, a grid that is no list, an unresolved value in a
-            tuple.
+        TuneError: a bare function in `config`, a grid that is no list, wrong bounds, an unresolved
+            value in a tuple.
         ValueError: a `sample_from` or `eval` raised; names its path.
     """
     yield from _expand(_copy(unresolved_spec), depth=0)
@@ -84,7 +85,7 @@ def _sample(spec: dict[str, Any], samplers: dict[Path, Sampler]) -> Iterator[dic
 
     One that needs a value which only now turned out to be a grid stays for the next round.
     """
-    pending, view = dict(samplers), _SpecView(spec)
+    pending, view = dict(samplers), _SpecView(spec, ())
     while pending:
         deferred: dict[Path, Sampler] = {}
         for path, sampler in pending.items():
@@ -111,7 +112,7 @@ def _unresolved(node: Any, path: Path = ()) -> tuple[dict[Path, list[Any]], dict
     """The grids and the samplers in a nested value, by path."""
     if (grid := _as_grid(node)) is not None:
         return {path: grid}, {}
-    if (sampler := _as_sampler(node)) is not None:
+    if (sampler := _as_sampler(node, path)) is not None:
         return {}, {path: sampler}
     if isinstance(node, FunctionType) and path[:1] == ("config",):
         raise TuneError(
@@ -141,7 +142,12 @@ def _as_grid(node: Any) -> list[Any] | None:
     return check_grid(node["grid_search"]) if is_grid else None
 
 
-def _as_sampler(node: Any) -> Sampler | None:
+def _as_sampler(node: Any, path: Path) -> Sampler | None:
+    if path != ("config",):  # a config is a dict, whatever its one key is called
+        try:
+            node = range_of_dict(node) or node
+        except TuneError as error:
+            raise TuneError(f"{_dotted(path)}: {error}") from None
     if isinstance(node, sample_from):
         return _Sampler(node.func, repr(node))
     if isinstance(node, dict) and len(node) == 1 and isinstance(node.get("eval"), str):
@@ -169,14 +175,16 @@ def _evaluator(expression: str) -> Sampler:
 class _SpecView:
     """What a sampler sees of the spec: values by attribute or key, none of them unresolved."""
 
-    def __init__(self, node: Any):
-        self._node = node
+    def __init__(self, node: Any, path: Path):
+        self._node, self._path = node, path
 
     def __getitem__(self, key: Any) -> Any:
-        value = self._node[key]
-        if _as_grid(value) is not None or _as_sampler(value) is not None:
+        value, path = self._node[key], (*self._path, key)
+        if _as_grid(value) is not None or _as_sampler(value, path) is not None:
             raise RecursiveDependencyError(key, value)
-        return _SpecView(value) if isinstance(value, dict) or any(_unresolved(value)) else value
+        if isinstance(value, dict) or any(_unresolved(value, path)):
+            return _SpecView(value, path)
+        return value
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
