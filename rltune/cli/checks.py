@@ -15,6 +15,7 @@ from rltune.envs.errors import EnvError
 from rltune.trainable import METADATA_SUFFIX
 from rltune.tune.error import TuneError
 from rltune.tune.experiment import Experiment
+from rltune.tune.ranges import with_hints
 from rltune.tune.suggest.variant_generator import RecursiveDependencyError, generate_variants
 from rltune.tune.trial import ExportFormat, Trial
 from rltune.tune.trial_factory import VARIABLE_PARTS, create_trial
@@ -98,7 +99,10 @@ def check_experiment(name: str, spec: Mapping[str, Any]) -> tuple[Experiment, li
 def check_settings(algorithm: Any, config: Mapping[str, Any]) -> None:
     """Raises ConfigError unless an algorithm accepts every point of a config, env or not."""
     for point in _variants({"config": dict(config)}):
-        algorithm.config_class.from_dict(point["config"])
+        try:
+            algorithm.config_class.from_dict(point["config"])
+        except ConfigError as error:
+            raise ConfigError(with_hints(error.problems, config), error.where) from None
 
 
 def _variants(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -212,15 +212,31 @@ def read_ranges(node: Any) -> Any:
     return {k: read_ranges(v) for k, v in node.items()} if isinstance(node, dict) else node
 
 
-def hint(node: Any) -> str | None:
-    """What may have been meant by a dict where none is allowed: a misspelt range or grid."""
-    if not isinstance(node, dict) or len(node) != 1:
-        return None
-    (name,) = node
-    meant = nearest(str(name), [*RANGES, "grid_search"])
-    if meant == name:
-        return f"'{name}' takes a list"
-    return f"nearest: '{meant}'" if meant else None
+def with_hints(problems: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """The problems of a refused config, each with what a misspelt range or grid may have meant.
+
+    A problem begins with its key, as in `'model.dim' is {'unifrom': [1, 2]}; ...`.
+    """
+    meant = {f"'{path}' is ": words for path, words in _hints(config, "")}
+    return [
+        "; ".join(
+            [problem, *(words for start, words in meant.items() if problem.startswith(start))]
+        )
+        for problem in problems
+    ]
+
+
+def _hints(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """What each one-key dict may have been meant to be, by its path."""
+    if not isinstance(node, Mapping):
+        return
+    if path and len(node) == 1:
+        (name,) = node
+        near = nearest(str(name), [*RANGES, "grid_search"])
+        if near:
+            yield path, f"'{name}' takes a list" if near == name else f"nearest: '{near}'"
+    for key, value in node.items():
+        yield from _hints(value, f"{path}.{key}" if path else str(key))
 
 
 def _bounds(name: str, low: Any, high: Any) -> list[Any]:

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from rltune.config import ConfigError
 from rltune.resources import json_to_resources
 from rltune.tune.error import TuneError
+from rltune.tune.ranges import with_hints
 from rltune.tune.registry import get_trainable_cls
 from rltune.tune.trial import Trial
 
@@ -27,7 +29,10 @@ def create_trial(
     resource.
     """
     config = spec.get("config") or {}
-    get_trainable_cls(spec["run"]).validate_config(config)
+    try:
+        get_trainable_cls(spec["run"]).validate_config(config)
+    except ConfigError as error:
+        raise ConfigError(with_hints(error.problems, config), error.where) from None
     try:
         resources = json_to_resources(spec.get("resources_per_trial"))
     except ValueError as error:

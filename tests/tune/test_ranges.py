@@ -13,10 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rltune import tune
+from rltune.config import ConfigError
 from rltune.tune import json_encoding
 from rltune.tune.error import TuneError
-from rltune.tune.ranges import Choice, LogUniform, RandInt, Range, Uniform, hint, range_of_dict
+from rltune.tune.experiment import Experiment
+from rltune.tune.ranges import (
+    Choice,
+    LogUniform,
+    RandInt,
+    Range,
+    Uniform,
+    range_of_dict,
+    with_hints,
+)
 from rltune.tune.suggest.variant_generator import generate_variants
+from rltune.tune.trial_factory import create_trial
 
 ALL: list[Range] = [Uniform(0, 1), LogUniform(1e-5, 1e-2), RandInt(3, 9), Choice(1, "a", None)]
 each = pytest.mark.parametrize("space", ALL, ids=repr)
@@ -211,13 +222,21 @@ def test_wrong_bounds_name_their_place(value: dict[str, Any], words: str) -> Non
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"loguniforn": [1, 2]}, "nearest: 'loguniform'"),
-        ({"gridsearch": [1, 2]}, "nearest: 'grid_search'"),
-        ({"uniform": 3}, "'uniform' takes a list"),
-        ({"zzz": [1, 2]}, None),
-        ({"a": 1, "b": 2}, None),
-        ("loguniforn", None),
+        ({"loguniforn": [1, 2]}, "; nearest: 'loguniform'"),
+        ({"gridsearch": [1, 2]}, "; nearest: 'grid_search'"),
+        ({"uniform": 3}, "; 'uniform' takes a list"),
+        ({"zzz": [1, 2]}, ""),
+        ({"uniforn": 1, "b": 2}, ""),
+        ("loguniforn", ""),
     ],
 )
-def test_hint_for_a_misspelt_range(value: Any, words: str | None) -> None:
-    assert hint(value) == words
+def test_a_refused_value_may_be_a_misspelt_range(value: Any, words: str) -> None:
+    problem = f"'a.lr' is {value}; it must be a number"
+    for config in ({"a": {"lr": value}}, {"a": {"lr": value, "uniforn": 1}, "lr": {"uniforn": 1}}):
+        assert with_hints([problem, "'a' is odd"], config) == [problem + words, "'a' is odd"]
+
+
+def test_a_trial_with_a_misspelt_range_is_refused() -> None:
+    experiment = Experiment("e", "PPO", config={"env": "CartPole-v1", "lr": {"loguniforn": [1, 2]}})
+    with pytest.raises(ConfigError, match=r"^'lr' is .* a number; nearest: 'loguniform'$"):
+        create_trial(experiment.spec, "/tmp", "")
