@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rltune import sample_batch as columns
 from rltune.algorithm_config import ModelConfig
@@ -18,6 +18,11 @@ from rltune.schedules import linear
 @dataclass(frozen=True)
 class DQNConfig(OffPolicyConfig):
     """Keys of DQN beyond `OffPolicyConfig`."""
+
+    ALIASES: ClassVar[dict[str, str]] = {
+        **OffPolicyConfig.ALIASES,
+        "grad_norm_clipping": "grad_clip",
+    }
 
     lr: float = option(5e-4, "learning rate", low=0, coeff=True)
     hiddens: tuple[int, ...] = option((256,), "layers between the model and each head")
@@ -43,15 +48,6 @@ class DQNConfig(OffPolicyConfig):
         for key in ("free_log_std", "init_log_std"):
             if getattr(self.model, key) != getattr(ModelConfig, key):
                 yield f"'model.{key}' is set, but DQN's actions have no standard deviation"
-
-    @classmethod
-    def translate(cls, raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-        raw = super().translate(raw, problems)
-        if "grad_norm_clipping" in raw:
-            if "grad_clip" in raw:
-                problems.append("'grad_norm_clipping' is an alias of 'grad_clip'; give one of them")
-            raw["grad_clip"] = raw.pop("grad_norm_clipping")
-        return raw
 
 
 class DQN(OffPolicyAlgorithm):

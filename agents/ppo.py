@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rltune import sample_batch as columns
 from rltune.config import Schedule, option
@@ -16,6 +15,8 @@ from rltune.sample_batch import SampleBatch
 @dataclass(frozen=True)
 class PPOConfig(OnPolicyConfig):
     """Keys of PPO beyond `AlgorithmConfig`. RLlib's own defaults hardly learn CartPole; these do."""
+
+    AT_MOST: ClassVar[tuple[tuple[str, str], ...]] = (("sgd_minibatch_size", "train_batch_size"),)
 
     lr: float = option(3e-4, "learning rate (RLlib: 5e-5)", low=0, coeff=True)
     train_batch_size: int = option(2048, "rows per iteration (RLlib: 4000)", low=1)
@@ -48,14 +49,6 @@ class PPOConfig(OnPolicyConfig):
     grad_clip: float | None = option(
         0.5, "largest norm of a gradient; null is off (RLlib: null)", above=0, coeff=True
     )
-
-    def problems(self) -> Iterator[str]:
-        yield from super().problems()
-        if self.sgd_minibatch_size > self.train_batch_size:
-            yield (
-                f"'sgd_minibatch_size' is {self.sgd_minibatch_size}, more than 'train_batch_size' "
-                f"{self.train_batch_size}"
-            )
 
 
 class PPO(OnPolicyAlgorithm):
@@ -148,6 +141,6 @@ class PPO(OnPolicyAlgorithm):
         state["algorithm"]["kl_coeff"] = self.kl_coeff
         return state
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
+    def inherit_state(self, state: dict[str, Any]) -> None:
+        super().inherit_state(state)
         self.kl_coeff = state["algorithm"]["kl_coeff"]

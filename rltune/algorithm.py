@@ -112,6 +112,11 @@ class Algorithm(Trainable):
             raise ConfigError(problems, f"{cls.__name__} config")
 
     @classmethod
+    def clip_config(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """`config` with the numbers that its keys' ranges rule out moved to the nearest allowed ones."""
+        return cls.config_class.clip(config)
+
+    @classmethod
     def _env_problems(cls, env: Any, env_config: dict[str, Any]) -> list[str]:
         try:
             spec = resolve_env(env, env_config)
@@ -330,6 +335,16 @@ class Algorithm(Trainable):
         self.set_state(state)
         self.set_counters(manifest["counters"])
 
+    def inherit(self, checkpoint_path: str) -> None:
+        """Goes on with what another trial has learned: weights, optimiser, filters, counters, replay, reward window.
+
+        Seed, random streams and environments stay this trial's own, so that the two part from here on.
+        """
+        manifest, state = checkpoints.read_checkpoint(checkpoint_path)
+        self._check_algorithm(manifest, checkpoint_path)
+        self.inherit_state(state)
+        self.set_counters(manifest["counters"])
+
     @classmethod
     def _check_algorithm(cls, manifest: dict[str, Any], path: str | Path) -> None:
         if manifest["algorithm"] != cls.__name__:
@@ -374,25 +389,30 @@ class Algorithm(Trainable):
             "workers": {"workers": self.workers.get_states()},
         }
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """The inverse of `get_state`."""
+    def inherit_state(self, state: dict[str, Any]) -> None:
+        """Of a state what was learned and counted; subclasses add theirs. Part of `set_state`."""
         self.learner.set_state(state["learner"])
         own = state["algorithm"]
         self.num_steps_sampled, self.num_steps_trained = (
             own["num_steps_sampled"],
             own["num_steps_trained"],
         )
-        self._learner_rng.bit_generator.state = own["learner_rng"]
         self.policy.filter.set_state(own["filter"])
         self._reward_filter.set_state(own["reward_filter"])
         self.metrics.set_state(own["metrics"])
+        self._sync_policy()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The inverse of `get_state`."""
+        self.inherit_state(state)
+        own = state["algorithm"]
+        self._learner_rng.bit_generator.state = own["learner_rng"]
         if self._evaluator is not None:
             self._evaluator.stop()
         self._evaluator = None if own["evaluator"] is None else Evaluator(self.cfg)
         if self._evaluator is not None:
             self._evaluator.set_state(own["evaluator"])
         self._exact = self.workers.set_states(state["workers"]["workers"]) and self._exact
-        self._sync_policy()
 
     def _export_model(self, export_formats: list[str], export_dir: str) -> dict[str, str]:
         """`checkpoint`: as `save` writes it. `model`: the policy's parameters and filter alone, as safetensors."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 from rltune.config import OBSOLETE, Config, Schedule, logger, option, range_problems
 
@@ -38,6 +38,8 @@ class ModelConfig(Config):
 @dataclass(frozen=True)
 class AlgorithmConfig(Config):
     """Settings of every algorithm. Defaults that differ from RLlib's say so in their help."""
+
+    ALIASES: ClassVar[dict[str, str]] = {"sample_batch_size": "rollout_fragment_length"}
 
     env: Any = option(None, "Gymnasium id, registered name, class or 'module:Class'")
     env_config: dict[str, Any] = option(dict, "handed to the environment")
@@ -120,12 +122,11 @@ class AlgorithmConfig(Config):
         for key in [key for key in raw if key in OBSOLETE]:
             raw.pop(key)
             _warn_obsolete(key)
-        if "sample_batch_size" in raw:
-            if "rollout_fragment_length" in raw:
-                problems.append(
-                    "'sample_batch_size' is an alias of 'rollout_fragment_length'; give one of them"
-                )
-            raw["rollout_fragment_length"] = raw.pop("sample_batch_size")
+        for alias, key in cls.ALIASES.items():
+            if alias in raw:
+                if key in raw:
+                    problems.append(f"'{alias}' is an alias of '{key}'; give one of them")
+                raw[key] = raw.pop(alias)
         use_pytorch = raw.pop("use_pytorch", False)
         if not isinstance(use_pytorch, bool):
             problems.append(f"'use_pytorch' is {use_pytorch!r}; it must be true or false")
@@ -134,6 +135,7 @@ class AlgorithmConfig(Config):
         return raw
 
     def problems(self) -> Iterator[str]:
+        yield from super().problems()
         yield from self._schedule_problems()
         yield from self._mapping_problems()
         if self.num_gpus > 1:

@@ -269,6 +269,11 @@ def convert(value: Any, hint: Any) -> Any:
 class Config:
     """What every config shares: reading, validating, writing back."""
 
+    ALIASES: typing.ClassVar[dict[str, str]] = {}
+    """Other spellings that are accepted for a key."""
+    AT_MOST: typing.ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of keys: the first one's number must not exceed the second's."""
+
     @classmethod
     def fields_by_key(cls) -> dict[str, dataclasses.Field[Any]]:
         return {key_of(f): f for f in dataclasses.fields(cls)}
@@ -338,9 +343,39 @@ class Config:
             raise ConfigError(problems, f"{cls.owner()} config")
         return config
 
+    @classmethod
+    def clip(cls, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """`raw` with each number outside its key's range moved to the nearest allowed one; the rest is left as it is,
+        right or wrong."""
+        known, hints = cls.fields_by_key(), typing.get_type_hints(cls)
+        clipped = dict(raw)
+        for key, value in raw.items():
+            f = known.get(cls.alias_of(key))
+            if f is None:
+                continue
+            hint = hints[f.name]
+            if isinstance(hint, type) and issubclass(hint, Config) and isinstance(value, Mapping):
+                clipped[key] = hint.clip(value)
+            elif _is_number(value) and math.isfinite(value):
+                clipped[key] = _clipped(f, value, whole=int in (hint, *typing.get_args(hint)))
+        for key, limit in cls.AT_MOST:
+            largest = clipped.get(limit, known[limit].default)
+            value = clipped.get(key, known[key].default)
+            if _is_number(value) and _is_number(largest) and value > largest:
+                clipped[key] = largest
+        return clipped
+
+    @classmethod
+    def alias_of(cls, key: str) -> str:
+        """The key that `key` is another spelling of; `key` itself if it is none."""
+        return cls.ALIASES.get(key, key)
+
     def problems(self) -> Iterator[str]:
         """Every contradiction between settings; subclasses add theirs."""
-        yield from ()
+        for key, limit in self.AT_MOST:
+            value, largest = getattr(self, key), getattr(self, limit)
+            if value > largest:
+                yield f"'{key}' is {value}, more than '{limit}' {largest}"
 
     def to_dict(self) -> dict[str, Any]:
         """Key to value, nested configs as dicts, tuples as lists: what `from_dict` reads and JSON can hold."""
@@ -363,6 +398,26 @@ def _plain(value: Any) -> Any:
         return {key: _plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
+    return value
+
+
+SMALLEST = 1e-8
+"""How far above an exclusive bound a value is put that has to leave it: float32 and the losses can still use it."""
+
+
+def _clipped(f: dataclasses.Field[Any], value: Any, whole: bool) -> Any:
+    """The number of the range of `f` that is nearest to `value`; a fraction loses its decimals where whole numbers are
+    wanted."""
+    m = f.metadata
+    kind = int if whole else float if isinstance(value, float) else type(value)
+    if whole:
+        value = int(value)
+    if m["low"] is not None and value < m["low"]:
+        value = kind(m["low"])
+    if m["high"] is not None and value > m["high"]:
+        value = kind(m["high"])
+    if m["above"] is not None and value <= m["above"]:
+        value = m["above"] + SMALLEST
     return value
 
 

@@ -23,6 +23,8 @@ from rltune.seeding import stream
 class OffPolicyConfig(AlgorithmConfig):
     """Replay and target networks."""
 
+    AT_MOST: ClassVar[tuple[tuple[str, str], ...]] = (("train_batch_size", "buffer_size"),)
+
     train_batch_size: int = option(32, "rows per gradient step", low=1)
     rollout_fragment_length: int | None = option(4, "steps per environment between updates", low=1)
     timesteps_per_iteration: int = option(1000, "least env steps in an iteration", low=0)
@@ -51,10 +53,9 @@ class OffPolicyConfig(AlgorithmConfig):
         yield from super().problems()
         if self.batch_mode != "truncate_episodes":
             yield "'batch_mode' must be 'truncate_episodes' for an algorithm with a replay buffer"
-        if self.buffer_size < max(self.train_batch_size, self.num_envs):
+        if self.buffer_size < self.num_envs:
             yield (
-                f"'buffer_size' is {self.buffer_size}; it must hold 'train_batch_size' {self.train_batch_size} "
-                f"and a row of each of the {self.num_envs} environments"
+                f"'buffer_size' is {self.buffer_size}; it must hold a row of each of the {self.num_envs} environments"
             )
 
 
@@ -159,11 +160,17 @@ class OffPolicyAlgorithm(Algorithm):
             state["replay"] = {"arrays": arrays, "meta": meta}
         return state
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
+    def inherit_state(self, state: dict[str, Any]) -> None:
+        super().inherit_state(state)
         own = state["algorithm"]
         self.num_target_updates = own["num_target_updates"]
         self._rows_owed, self._last_target_update = own["rows_owed"], own["last_target_update"]
+        self.replay = self._empty_replay()
+        if "replay" in state:
+            self.replay.inherit((state["replay"]["arrays"], state["replay"]["meta"]))
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
         if "replay" in state:
             self.replay.set_state((state["replay"]["arrays"], state["replay"]["meta"]))
         else:

@@ -15,7 +15,8 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from importlib import import_module
@@ -132,6 +133,11 @@ class Trainable:
         Called before anything starts.
         """
 
+    @classmethod
+    def clip_config(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """`config` with the numbers that are out of their range moved into it; here nothing is known of ranges."""
+        return config
+
     # What runners and users call.
 
     def train(self) -> dict[str, Any]:
@@ -200,10 +206,27 @@ class Trainable:
 
     def restore_from_object(self, packed: bytes) -> None:
         """Goes on from what `save_to_object` returned."""
+        with self._unpacked(packed) as path:
+            self.restore(path)
+
+    @contextmanager
+    def _unpacked(self, packed: bytes) -> Iterator[str]:
+        """A checkpoint of `save_to_object` as a path, for as long as the block runs."""
         with tempfile.TemporaryDirectory(
             prefix="restore_from_object", dir=self.logdir
         ) as directory:
-            self.restore(os.path.join(directory, packing.unpack(packed, directory)))
+            yield os.path.join(directory, packing.unpack(packed, directory))
+
+    def inherit(self, checkpoint_path: str) -> None:
+        """Goes on from another trial's checkpoint. As `restore`, for a subclass that keeps nothing of its own; one
+        that does (its random streams, say) overrides this.
+        """
+        self.restore(checkpoint_path)
+
+    def inherit_from_object(self, packed: bytes) -> None:
+        """As `inherit`, from what the other trial's `save_to_object` returned."""
+        with self._unpacked(packed) as path:
+            self.inherit(path)
 
     def delete_checkpoint(self, checkpoint_path: str) -> None:
         """Removes the `checkpoint_<n>` directory of a path that `save` returned."""

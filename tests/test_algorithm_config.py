@@ -98,8 +98,12 @@ def test_a_misspelt_key() -> None:
         (
             DQNConfig,
             {"buffer_size": 8, "train_batch_size": 16},
-            "'buffer_size' is 8; it must hold 'train_batch_size' 16 and a row of "
-            "each of the 1 environments",
+            "'train_batch_size' is 16, more than 'buffer_size' 8",
+        ),
+        (
+            DQNConfig,
+            {"buffer_size": 32, "num_envs_per_worker": 33},
+            "'buffer_size' is 32; it must hold a row of each of the 33 environments",
         ),
         (
             PGConfig,

@@ -198,12 +198,7 @@ class ReplayBuffer:
                 f"{self.capacity}: restore it with the capacity that it was saved with"
             )
         self._clear()
-        prefix = "columns/"
-        saved = {
-            name.removeprefix(prefix): array
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
+        saved = _columns_of(arrays)
         self._cursor, self._times = meta["cursor"], meta["times"]
         if saved:
             self._allocate(saved)
@@ -212,3 +207,38 @@ class ReplayBuffer:
             self._linked[: self._times] = arrays["linked"]
             self._count = int(np.sum(saved["valid"]))
         self._rng.bit_generator.state = meta["rng"]
+
+    def inherit(self, state: tuple[dict[str, np.ndarray], dict[str, Any]]) -> np.ndarray:
+        """Take over the newest rows of another buffer that fit here; the generator stays this one's.
+
+        Episodes that went on there do not go on here: their last rows count as truncated.
+        Returns the times, in that buffer's ring, of the rows taken.
+        """
+        arrays, meta = state
+        self._clear()
+        saved, times = _columns_of(arrays), meta["times"]
+        if not times:
+            return np.arange(0)
+        self._allocate(saved)
+        oldest_first: np.ndarray = (meta["cursor"] + np.arange(times)) % times
+        taken = oldest_first[-len(self._linked) :]
+        self._times = len(taken)
+        self._cursor = self._times % len(self._linked)
+        for name, array in saved.items():
+            self._columns[name][: self._times] = array[taken]
+        self._linked[: self._times] = arrays["linked"][taken]
+        self._linked[0] = False  # what came before it is not here
+        newest = self._times - 1
+        self._columns["truncateds"][newest] |= ~self._columns["terminateds"][newest]
+        self._count = int(np.sum(self._columns["valid"]))
+        return taken
+
+
+def _columns_of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns among the arrays of a state."""
+    prefix = "columns/"
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

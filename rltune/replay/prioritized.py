@@ -78,7 +78,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         rows = self._times * self._linked.shape[1]
         arrays["priorities"] = self._sums.leaves[:rows]
         arrays["priorities"].flags.writeable = False
-        return arrays, {**meta, "max_priority": self._max_priority}
+        return arrays, {**meta, "max_priority": self._max_priority, "alpha": self._alpha}
 
     def set_state(self, state: tuple[dict[str, np.ndarray], dict[str, Any]]) -> None:
         """As `ReplayBuffer.set_state`."""
@@ -87,3 +87,18 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         priorities = arrays["priorities"]
         self._set(np.arange(len(priorities)), priorities)
         self._max_priority = meta["max_priority"]
+
+    def inherit(self, state: tuple[dict[str, np.ndarray], dict[str, Any]]) -> np.ndarray:
+        """As `ReplayBuffer.inherit`, with the priorities; rows that had none get those of new rows."""
+        times = super().inherit(state)
+        arrays, meta = state
+        valid = (
+            self._columns["valid"][: len(times)].reshape(-1) if len(times) else np.zeros(0, bool)
+        )
+        scaled = np.where(valid, 1.0, 0.0)
+        if "priorities" in arrays and meta["alpha"] > 0.0:  # p^0 tells nothing of p
+            former = arrays["priorities"].reshape(-1, self._linked.shape[1])[times].reshape(-1)
+            scaled = np.where(valid, former ** (self._alpha / meta["alpha"]), 0.0)
+            self._max_priority = meta["max_priority"]
+        self._set(np.arange(len(scaled)), scaled)
+        return times

@@ -115,7 +115,7 @@ def test_without_its_buffer_a_checkpoint_starts_a_new_one(caplog: pytest.LogCapt
     [
         ({"env": "Pendulum-v1"}, "DQN needs a Discrete action space"),
         ({"batch_mode": "complete_episodes"}, "'batch_mode' must be 'truncate_episodes'"),
-        ({"buffer_size": 10}, "must hold 'train_batch_size' 32"),
+        ({"buffer_size": 10}, "'train_batch_size' is 32, more than 'buffer_size' 10"),
         ({"grad_norm_clipping": 1, "grad_clip": 1}, "alias of 'grad_clip'"),
     ],
 )
