@@ -202,14 +202,41 @@ def range_of_dict(node: Any) -> Range | None:
 
 
 def read_ranges(node: Any) -> Any:
-    """A copy of nested dicts in which ranges stand for the dicts that mean them.
+    """A copy of nested dicts and lists in which ranges stand for the dicts that mean them.
 
     Raises TuneError for bounds that are wrong.
     """
     found = range_of_dict(node)
     if found is not None:
         return found
-    return {k: read_ranges(v) for k, v in node.items()} if isinstance(node, dict) else node
+    if isinstance(node, dict):
+        return {key: read_ranges(value) for key, value in node.items()}
+    return [read_ranges(value) for value in node] if isinstance(node, list) else node
+
+
+def ranges_in(node: Any) -> Iterator[Range]:
+    """Every range in nested dicts and lists."""
+    if isinstance(node, Range):
+        yield node
+    elif isinstance(node, dict | list):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from ranges_in(value)
+
+
+def at_ends(node: Any) -> list[Any]:
+    """Copies of nested dicts and lists with an end in the place of each range: first the first
+    ends, then the second ones, and so on. None if there is no range.
+    """
+    count = max((len(found.ends) for found in ranges_in(node)), default=0)
+    return [_at_end(node, index) for index in range(count)]
+
+
+def _at_end(node: Any, index: int) -> Any:
+    if isinstance(node, Range):
+        return node.ends[min(index, len(node.ends) - 1)]
+    if isinstance(node, dict):
+        return {key: _at_end(value, index) for key, value in node.items()}
+    return [_at_end(value, index) for value in node] if isinstance(node, list) else node
 
 
 def with_hints(problems: Iterable[str], config: Mapping[str, Any]) -> list[str]:
@@ -226,15 +253,23 @@ def with_hints(problems: Iterable[str], config: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def hint(node: Any) -> str | None:
+    """What a dict may have been meant to be where none is allowed: a misspelt range or grid."""
+    if not isinstance(node, Mapping) or len(node) != 1:
+        return None
+    (name,) = node
+    near = nearest(str(name), [*RANGES, "grid_search"])
+    if near == name:
+        return f"'{name}' takes a list"
+    return f"nearest: '{near}'" if near else None
+
+
 def _hints(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """What each one-key dict may have been meant to be, by its path."""
+    """The hint of each dict that has one, by its path."""
     if not isinstance(node, Mapping):
         return
-    if path and len(node) == 1:
-        (name,) = node
-        near = nearest(str(name), [*RANGES, "grid_search"])
-        if near:
-            yield path, f"'{name}' takes a list" if near == name else f"nearest: '{near}'"
+    if path and (words := hint(node)):
+        yield path, words
     for key, value in node.items():
         yield from _hints(value, f"{path}.{key}" if path else str(key))
 
