@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 WORST = -math.inf
 
@@ -21,6 +22,16 @@ class Member:
     iteration: int = 0  # the same, as training_iteration
     remembered: bool = False  # whether its state of that time is kept for others
     copies: int = 0  # how often it went on from another's state
+    first: dict[str, Any] = field(default_factory=dict)  # what it began with of what is mutated
+
+    def to_json(self) -> dict[str, Any]:
+        """The worst score is a text, which strict JSON can hold."""
+        return {**asdict(self), "score": str(WORST) if self.score == WORST else self.score}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Member:
+        score = fields["score"]
+        return cls(**{**fields, "score": None if score is None else float(score)})
 
 
 def score_of(value: float, mode: str) -> float:
