@@ -65,9 +65,8 @@ class Trainable:
         self.config: dict[str, Any] = config or {}
         self._result_logger = logger_creator(self.config) if logger_creator else None
         self._logdir: str | None = getattr(self._result_logger, "logdir", None)
-        self._experiment_id = uuid.uuid4().hex
-        self._zero_counters()
-        self._usage = UsageMonitor() if self.config.get("log_sys_usage") else None
+        self._usage: UsageMonitor | None = None
+        self._start_over()
         start = time.monotonic()
         self._call_setup(copy.deepcopy(self.config))
         elapsed = time.monotonic() - start
@@ -196,21 +195,25 @@ class Trainable:
             self._restore(checkpoint_path)
 
     def save_to_object(self) -> bytes:
-        """A checkpoint as bytes: every file that `save` writes."""
+        """A checkpoint as bytes: every file that `save` writes, at least."""
         with tempfile.TemporaryDirectory(prefix="save_to_object", dir=self.logdir) as directory:
-            path = self.save(directory)
+            path = self._save_whole(directory)
             packed = packing.pack(directory, os.path.relpath(path, directory))
         if len(packed) > LARGE_OBJECT_BYTES:
             logger.info("A checkpoint of %.1f MB is kept in memory.", len(packed) / 1e6)
         return packed
 
+    def _save_whole(self, checkpoint_dir: str) -> str:
+        """As `save`, with what is left out of files for their size."""
+        return self.save(checkpoint_dir)
+
     def restore_from_object(self, packed: bytes) -> None:
         """Goes on from what `save_to_object` returned."""
-        with self._unpacked(packed) as path:
+        with self._files_of(packed) as path:
             self.restore(path)
 
     @contextmanager
-    def _unpacked(self, packed: bytes) -> Iterator[str]:
+    def _files_of(self, packed: bytes) -> Iterator[str]:
         """A checkpoint of `save_to_object` as a path, for as long as the block runs."""
         with tempfile.TemporaryDirectory(
             prefix="restore_from_object", dir=self.logdir
@@ -225,7 +228,7 @@ class Trainable:
 
     def inherit_from_object(self, packed: bytes) -> None:
         """As `inherit`, from what the other trial's `save_to_object` returned."""
-        with self._unpacked(packed) as path:
+        with self._files_of(packed) as path:
             self.inherit(path)
 
     def delete_checkpoint(self, checkpoint_path: str) -> None:
@@ -306,8 +309,12 @@ class Trainable:
         else:
             self._setup()  # type: ignore[call-arg]
 
-    def _zero_counters(self) -> None:
-        """Nothing has been trained yet."""
+    def _start_over(self) -> None:
+        """Nothing has been trained yet, with the config that is there now."""
+        self._experiment_id = uuid.uuid4().hex
+        if self._usage:
+            self._usage.stop()
+        self._usage = UsageMonitor() if self.config.get("log_sys_usage") else None
         self._iteration = 0
         self._time_total = 0.0
         self._timesteps_total = None
