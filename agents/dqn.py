@@ -25,10 +25,14 @@ class DQNConfig(OffPolicyConfig):
     }
 
     lr: float = option(5e-4, "learning rate", low=0, coeff=True)
-    hiddens: tuple[int, ...] = option((256,), "layers between the model and each head")
-    dueling: bool = option(True, "separate heads for state value and advantages")
+    hiddens: tuple[int, ...] = option(
+        (256,), "layers between the model and each head", rebuild="learner"
+    )
+    dueling: bool = option(True, "separate heads for state value and advantages", rebuild="learner")
     double_q: bool = option(
-        True, "the online network picks the next action, the target network rates it"
+        True,
+        "the online network picks the next action, the target network rates it",
+        rebuild="learner",
     )
     exploration_fraction: float = option(
         0.1, "of schedule_max_timesteps, until epsilon is final", low=0, high=1

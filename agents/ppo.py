@@ -43,12 +43,20 @@ class PPOConfig(OnPolicyConfig):
         coeff=True,
     )
     kl_coeff: float = option(
-        0.0, "where the KL penalty's weight starts; 0 is off (RLlib: 0.2)", low=0, coeff=True
+        0.0,
+        "where the KL penalty's weight starts; 0 is off (RLlib: 0.2)",
+        low=0,
+        coeff=True,
+        adaptive=True,
     )
     kl_target: float = option(0.01, "KL that the penalty's weight adapts towards", above=0)
     grad_clip: float | None = option(
         0.5, "largest norm of a gradient; null is off (RLlib: null)", above=0, coeff=True
     )
+
+    def coeffs(self) -> dict[str, float]:
+        coeffs = super().coeffs()
+        return coeffs if self.use_gae else {**coeffs, "lambda": 1.0}
 
 
 class PPO(OnPolicyAlgorithm):
@@ -64,14 +72,6 @@ class PPO(OnPolicyAlgorithm):
         columns.OBS, columns.ACTIONS, columns.ACTION_LOGP, columns.ACTION_DIST_INPUTS,
         columns.ADVANTAGES, columns.VALUE_TARGETS,
     )  # fmt: skip
-
-    def _setup(self, config: dict[str, Any]) -> None:
-        super()._setup(config)
-        self.kl_coeff = self.cfg.kl_coeff
-
-    def coeffs(self) -> dict[str, float]:
-        coeffs = {**super().coeffs(), "kl_coeff": self.kl_coeff}
-        return coeffs if self.cfg.use_gae else {**coeffs, "lambda": 1.0}
 
     @classmethod
     def postprocess(cls, fragment: SampleBatch, coeffs: dict[str, float]) -> SampleBatch:
@@ -124,9 +124,9 @@ class PPO(OnPolicyAlgorithm):
         self, stats: dict[str, float], batch: SampleBatch, coeffs: dict[str, float]
     ) -> dict[str, Any]:
         if stats["kl"] > 2.0 * self.cfg.kl_target:  # section 4
-            self.kl_coeff *= 1.5
+            self.adapted["kl_coeff"] *= 1.5
         elif stats["kl"] < 0.5 * self.cfg.kl_target:
-            self.kl_coeff *= 0.5
+            self.adapted["kl_coeff"] *= 0.5
         return {
             "cur_kl_coeff": coeffs["kl_coeff"],
             "entropy_coeff": coeffs["entropy_coeff"],
@@ -135,12 +135,3 @@ class PPO(OnPolicyAlgorithm):
                 batch[columns.VF_PREDS], batch[columns.VALUE_TARGETS]
             ),
         }
-
-    def get_state(self) -> dict[str, Any]:
-        state = super().get_state()
-        state["algorithm"]["kl_coeff"] = self.kl_coeff
-        return state
-
-    def inherit_state(self, state: dict[str, Any]) -> None:
-        super().inherit_state(state)
-        self.kl_coeff = state["algorithm"]["kl_coeff"]

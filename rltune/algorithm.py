@@ -5,23 +5,21 @@ Subclasses say which batches go to the learner (`training_step`); `agents/` says
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import gymnasium
 import numpy as np
 
 from rltune import checkpoint as checkpoints
 from rltune.algorithm_config import AlgorithmConfig
+from rltune.algorithm_state import AlgorithmState
 from rltune.config import ConfigError
-from rltune.envs.errors import EnvError
+from rltune.effective import check_values
+from rltune.env_spaces import env_spaces
 from rltune.envs.filters import NoFilter, RewardNormalizer
-from rltune.envs.make import make_env, resolve_env
-from rltune.envs.space_json import space_to_dict
 from rltune.envs.spaces import unsupported_reason
 from rltune.frameworks import choose_device, choose_framework, preload
 from rltune.learner import Learner
@@ -34,21 +32,21 @@ from rltune.rollout.evaluation import Evaluator
 from rltune.rollout.worker import Orders, Rollout
 from rltune.rollout.worker_set import WorkerSet
 from rltune.sample_batch import SampleBatch
-from rltune.schedules import piecewise_linear
 from rltune.seeding import draw_seed, stream
-from rltune.trainable import Trainable
 
 A = TypeVar("A", bound="Algorithm")
 
 
-class Algorithm(Trainable):
+class Algorithm(AlgorithmState):
     """A reinforcement-learning algorithm. Config is a dict of `config_class`'s keys, `env` among them."""
 
     config_class: ClassVar[type[AlgorithmConfig]] = AlgorithmConfig
     off_policy: ClassVar[bool] = False
     action_spaces: ClassVar[tuple[str, ...]] = ("Discrete", "MultiDiscrete", "Box")
-    cfg: Any
-    """The typed config, a `config_class`; `config` is the dict it was read from."""
+    _built: AlgorithmConfig | None = None
+    """What everything here was built for; None while nothing is whole."""
+    _unverified: str | None = None
+    """After what the next update is still to be compared with the config."""
 
     def __init__(
         self, config: dict[str, Any] | None = None, env: Any = None, logger_creator: Any = None
@@ -58,6 +56,7 @@ class Algorithm(Trainable):
             config["env"] = env
         config.setdefault("log_sys_usage", AlgorithmConfig.log_sys_usage)
         super().__init__(config, logger_creator)
+        self.check_values("building")
 
     # What an algorithm is made of.
 
@@ -102,7 +101,11 @@ class Algorithm(Trainable):
                 "no environment: set 'env' (--env) to a Gymnasium id or a registered name"
             )
         else:
-            problems += cls._env_problems(env, config.get("env_config") or {})
+            spaces = env_spaces(env, config.get("env_config") or {})
+            if isinstance(spaces, str):
+                problems.append(spaces)
+            elif spaces is not None:
+                problems += cls.space_problems(*spaces)
         if typed is not None:
             try:
                 choose_framework(typed.framework)
@@ -115,19 +118,6 @@ class Algorithm(Trainable):
     def clip_config(cls, config: dict[str, Any]) -> dict[str, Any]:
         """`config` with the numbers that its keys' ranges rule out moved to the nearest allowed ones."""
         return cls.config_class.clip(config)
-
-    @classmethod
-    def _env_problems(cls, env: Any, env_config: dict[str, Any]) -> list[str]:
-        try:
-            spec = resolve_env(env, env_config)
-            if spec.gym_id is None:
-                return []
-            instance = make_env(spec)
-        except (EnvError, TypeError, gymnasium.error.Error) as error:
-            return [f"env {env!r}: {error}" if not isinstance(error, EnvError) else str(error)]
-        spaces = instance.observation_space, instance.action_space
-        instance.close()
-        return cls.space_problems(*spaces)
 
     @classmethod
     def space_problems(cls, obs_space: Any, action_space: Any) -> list[str]:
@@ -175,62 +165,74 @@ class Algorithm(Trainable):
     # Building.
 
     def _setup(self, config: dict[str, Any]) -> None:
-        typed, problems = self.config_class.parse(config)
-        if typed is None or typed.env is None:
-            raise ConfigError(
-                problems or ["no environment: set 'env'"], f"{type(self).__name__} config"
-            )
-        if typed.seed is None:
-            config = {**config, "seed": draw_seed()}
-            self.config["seed"] = config["seed"]
-            typed = self.config_class.from_dict(config)
+        """Builds everything for `config`. What is costly and was built for another one before is used again."""
+        typed = self._read_config(config)
+        former, self._built = self._built, None
+        stale = {"workers", "learner"} if former is None else typed.rebuilds(former)
+        assert typed.seed is not None
         self.cfg = typed
         logging.basicConfig()  # nothing where the application has set up its logging
         logging.getLogger("rltune").setLevel(typed.log_level)
-        assert typed.seed is not None
+        self._end_evaluation()
+        if "workers" in stale:
+            self._end_workers()
+            self.workers = WorkerSet(
+                type(self), typed
+            )  # actors start while the framework is imported
+        else:
+            self.workers.reset(typed)
         framework = choose_framework(typed.framework)
-        self._evaluator: Evaluator | None = None
-        self.workers = WorkerSet(type(self), typed)  # actors start while the framework is imported
         preload(framework)
         spaces = self.workers.spaces()
         self.observation_space, self.action_space = spaces
         self.policy = Policy.build(type(self), typed, *spaces)
         self.model, self.distribution = self.policy.model, self.policy.distribution
-        self.learner = Learner(
-            framework, self.model, self.loss, stream(typed.seed, "init"), has_target=self.off_policy,
-            device=choose_device(framework, typed.num_gpus), threads=typed.num_cpus_for_driver,
-        )  # fmt: skip
-        self._learner_rng = stream(typed.seed, "learner")
+        if "learner" in stale:
+            self.learner = Learner(
+                framework, self.model, self.loss, stream(typed.seed, "init"), has_target=self.off_policy,
+                device=choose_device(framework, typed.num_gpus), threads=typed.num_cpus_for_driver,
+            )  # fmt: skip
+        else:
+            self.learner.reset(self.model, stream(typed.seed, "init"))
+        self._begin(typed)
+        self._sync_policy()
+        self._built = typed
+
+    def _read_config(self, config: dict[str, Any]) -> AlgorithmConfig:
+        """The typed config; a seed that was not given is drawn, and recorded in `self.config`. Raises ConfigError."""
+        typed, problems = self.config_class.parse(config)
+        if typed is None or typed.env is None:
+            raise ConfigError(
+                problems or ["no environment: set 'env'"], f"{type(self).__name__} config"
+            )
+        choose_framework(typed.framework)
+        if typed.seed is None:
+            self.config["seed"] = draw_seed()
+            typed = dataclasses.replace(typed, seed=self.config["seed"])
+        return typed
+
+    def _begin(self, config: AlgorithmConfig) -> None:
+        """What costs nothing to make, and must remember nothing; subclasses add theirs."""
+        assert config.seed is not None
+        self._learner_rng = stream(config.seed, "learner")
         # Whoever asks for actions must not change training.
-        self._caller_rng = stream(typed.seed, "compute_action")
-        self.metrics = EpisodeMetrics(typed.metrics_smoothing_episodes)
+        self._caller_rng = stream(config.seed, "compute_action")
+        self.metrics = EpisodeMetrics(config.metrics_smoothing_episodes)
         self.perf = SamplerPerf()
         self._reward_filter = (
-            RewardNormalizer(1, typed.gamma) if typed.normalize_rewards else NoFilter()
+            RewardNormalizer(1, config.gamma) if config.normalize_rewards else NoFilter()
         )
+        self.adapted = config.adaptive()
         self.num_steps_sampled = self.num_steps_trained = 0
         self._exact = True
-        self._rollout_steps = typed.rollout_fragment_length or self._fitting_fragment(typed)
-        self._sync_policy()
+        self._rollout_steps = config.rollout_fragment_length or self._fitting_fragment(config)
 
     @classmethod
     def _fitting_fragment(cls, config: AlgorithmConfig) -> int:
         """Steps per environment that make one sample as large as a training batch."""
         return -(-config.train_batch_size // config.num_envs)
 
-    def _sync_policy(self) -> None:
-        self.policy.set_weights(self.learner.get_weights(), self.learner.weights_version)
-
     # One iteration.
-
-    def coeffs(self) -> dict[str, float]:
-        """Every number that may change while training, as it is now: schedules applied."""
-        values: dict[str, float] = self.cfg.coeffs()
-        for key in values:
-            schedule = getattr(self.cfg, f"{key}_schedule", None)
-            if schedule is not None:
-                values[key] = piecewise_linear(schedule, self.num_steps_sampled)
-        return values
 
     def sample(self, coeffs: dict[str, float]) -> list[Rollout]:
         """One rollout of every worker with the newest weights, counted and its filter statistics merged."""
@@ -249,7 +251,7 @@ class Algorithm(Trainable):
         began, before = time.monotonic(), self.num_steps_sampled
         learner_stats: dict[str, Any] = {}
         while True:
-            learner_stats = self.training_step() or learner_stats
+            learner_stats = self._checked_step() or learner_stats
             sampled = self.num_steps_sampled - before
             elapsed = time.monotonic() - began
             if sampled >= self.cfg.timesteps_per_iteration and elapsed >= self.cfg.min_iter_time_s:
@@ -281,6 +283,22 @@ class Algorithm(Trainable):
             callback({"trainer": self, "result": result})
         return result
 
+    def _checked_step(self) -> dict[str, Any]:
+        """A training step; the first update after `check_values` is compared with the config too."""
+        if self._unverified is None:
+            return self.training_step()
+        wanted, version = self.wanted_values(), self.learner.weights_version
+        stats = self.training_step()
+        if self.learner.weights_version != version:
+            used = self.learner.coeffs_in_use.items()
+            check_values([("the update", *use) for use in used], wanted, self._unverified)
+            self._unverified = None
+        return stats
+
+    def check_values(self, after: str) -> None:
+        super().check_values(after)
+        self._unverified = after
+
     def more_info(self) -> dict[str, Any]:
         """Further entries of the result's `info`."""
         return {}
@@ -311,50 +329,6 @@ class Algorithm(Trainable):
         self.learner.set_weights(weights)
         self._sync_policy()
 
-    # Checkpoints: see `rltune.checkpoint`.
-
-    def save(self, checkpoint_dir: str | None = None) -> str:
-        """Writes `checkpoint_<iteration>/` and returns it; what `restore` and `rltune rollout` take."""
-        directory = self.checkpoint_directory(checkpoint_dir)
-        manifest = {
-            "algorithm": type(self).__name__,
-            "config": _jsonable({**self.cfg.to_dict(), "callbacks": {}}),  # functions are not kept
-            "framework": self.learner.framework,
-            "observation_space": space_to_dict(self.observation_space),
-            "action_space": space_to_dict(self.action_space),
-            "counters": self.get_counters(),
-            "exact": self._exact,
-        }
-        checkpoints.write_checkpoint(directory, manifest, self.get_state())
-        return str(directory)
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Goes on from a checkpoint of the same algorithm. Raises CheckpointError, or ValueError if it does not fit."""
-        manifest, state = checkpoints.read_checkpoint(checkpoint_path)
-        self._check_algorithm(manifest, checkpoint_path)
-        self.set_state(state)
-        self.set_counters(manifest["counters"])
-
-    def inherit(self, checkpoint_path: str) -> None:
-        """Goes on with what another trial has learned: weights, optimiser, filters, counters, replay, reward window.
-
-        Seed, random streams and environments stay this trial's own, so that the two part from here on.
-        """
-        manifest, state = checkpoints.read_checkpoint(checkpoint_path)
-        self._check_algorithm(manifest, checkpoint_path)
-        self.inherit_state(state)
-        self.set_counters(manifest["counters"])
-
-    @classmethod
-    def _check_algorithm(cls, manifest: dict[str, Any], path: str | Path) -> None:
-        if manifest["algorithm"] != cls.__name__:
-            raise checkpoints.CheckpointError(
-                f"{path} is a checkpoint of {manifest['algorithm']}, not of {cls.__name__}"
-            )
-
-    def delete_checkpoint(self, checkpoint_path: str) -> None:
-        checkpoints.remove_checkpoint(checkpoint_path)
-
     @classmethod
     def from_checkpoint(
         cls: type[A], path: str | Path, config_overrides: dict[str, Any] | None = None
@@ -372,95 +346,41 @@ class Algorithm(Trainable):
         algorithm.restore(str(path))
         return algorithm
 
-    def get_state(self) -> dict[str, Any]:
-        """Nested states by file; subclasses add theirs."""
-        evaluator = None if self._evaluator is None else self._evaluator.get_state()
-        return {
-            "learner": self.learner.get_state(),
-            "algorithm": {
-                "num_steps_sampled": self.num_steps_sampled,
-                "num_steps_trained": self.num_steps_trained,
-                "learner_rng": self._learner_rng.bit_generator.state,
-                "filter": self.policy.filter.get_state(),
-                "reward_filter": self._reward_filter.get_state(),
-                "metrics": self.metrics.get_state(),
-                "evaluator": evaluator,
-            },
-            "workers": {"workers": self.workers.get_states()},
-        }
-
-    def inherit_state(self, state: dict[str, Any]) -> None:
-        """Of a state what was learned and counted; subclasses add theirs. Part of `set_state`."""
-        self.learner.set_state(state["learner"])
-        own = state["algorithm"]
-        self.num_steps_sampled, self.num_steps_trained = (
-            own["num_steps_sampled"],
-            own["num_steps_trained"],
-        )
-        self.policy.filter.set_state(own["filter"])
-        self._reward_filter.set_state(own["reward_filter"])
-        self.metrics.set_state(own["metrics"])
-        self._sync_policy()
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """The inverse of `get_state`."""
-        self.inherit_state(state)
-        own = state["algorithm"]
-        self._learner_rng.bit_generator.state = own["learner_rng"]
-        if self._evaluator is not None:
-            self._evaluator.stop()
-        self._evaluator = None if own["evaluator"] is None else Evaluator(self.cfg)
-        if self._evaluator is not None:
-            self._evaluator.set_state(own["evaluator"])
-        self._exact = self.workers.set_states(state["workers"]["workers"]) and self._exact
-
-    def _export_model(self, export_formats: list[str], export_dir: str) -> dict[str, str]:
-        """`checkpoint`: as `save` writes it. `model`: the policy's parameters and filter alone, as safetensors."""
-        exported = {}
-        for name in export_formats:
-            directory = os.path.join(export_dir, name)
-            if name == "checkpoint":
-                exported[name] = self.save(directory)
-            elif name == "model":
-                parts = {"params": self.get_weights(), "filter": self.policy.filter.get_state()}
-                checkpoints.write_checkpoint(
-                    directory, {"algorithm": type(self).__name__}, {"policy": parts}
-                )
-                exported[name] = directory
-            else:
-                raise ConfigError(
-                    [f"export format {name!r} is not known; there are 'checkpoint' and 'model'"]
-                )
-        return exported
-
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Builds everything anew from `new_config`, in this process: nothing of the former trial is left."""
-        self._stop()
-        self._zero_counters()
+        """Becomes what the constructor makes of `new_config`, which it takes for its own.
+
+        Rollout actors and what the framework has built go on, unless a key that they depend on has changed (`rebuild`
+        of `rltune.config.option`); nothing of the former trial's training does. Raises as the constructor does: where
+        the config cannot be read everything is as before, after another error only `reset_config` and `stop` can be
+        called.
+        """
+        former = self.config
         self.config = new_config
-        self._setup(new_config)
+        new_config.setdefault("log_sys_usage", AlgorithmConfig.log_sys_usage)
+        try:
+            self._read_config(new_config)
+        except ConfigError:
+            self.config = former
+            raise
+        self._start_over()
+        try:
+            self._setup(new_config)
+        except BaseException:
+            self._built = None
+            self._stop()
+            raise
+        self.check_values("reset_config")
         return True
 
     def _stop(self) -> None:
+        self._end_evaluation()
+        self._end_workers()
+
+    def _end_workers(self) -> None:
         if "workers" in vars(self):
             self.workers.stop()
-            if self._evaluator is not None:
-                self._evaluator.stop()
 
-
-def _jsonable(value: Any) -> Any:
-    """A config as JSON holds it; what has no JSON form (a class, a function) is named."""
-    if isinstance(value, dict):
-        return {str(k): _jsonable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(v) for v in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    module = sys.modules.get(getattr(value, "__module__", ""), None)
-    return (
-        f"{module.__name__}:{value.__qualname__}"
-        if module and hasattr(value, "__qualname__")
-        else repr(value)
-    )
+    def _end_evaluation(self) -> None:
+        evaluator, self._evaluator = vars(self).get("_evaluator"), None
+        if evaluator is not None:
+            evaluator.stop()

@@ -41,14 +41,20 @@ class AlgorithmConfig(Config):
 
     ALIASES: ClassVar[dict[str, str]] = {"sample_batch_size": "rollout_fragment_length"}
 
-    env: Any = option(None, "Gymnasium id, registered name, class or 'module:Class'")
-    env_config: dict[str, Any] = option(dict, "handed to the environment")
-    framework: str = option("auto", "what trains", choices=("auto", "torch", "tf", "jax"))
+    env: Any = option(
+        None, "Gymnasium id, registered name, class or 'module:Class'", rebuild="learner"
+    )
+    env_config: dict[str, Any] = option(dict, "handed to the environment", rebuild="learner")
+    framework: str = option(
+        "auto", "what trains", choices=("auto", "torch", "tf", "jax"), rebuild="learner"
+    )
     seed: int | None = option(
         None, "seed of everything; null draws one and records it", low=0, high=2**32 - 1
     )
-    model: ModelConfig = option(ModelConfig, "the shape of the networks")
-    vf_share_layers: bool = option(False, "value head on the policy's hidden layers")
+    model: ModelConfig = option(ModelConfig, "the shape of the networks", rebuild="learner")
+    vf_share_layers: bool = option(
+        False, "value head on the policy's hidden layers", rebuild="learner"
+    )
 
     lr: float = option(1e-3, "learning rate", low=0, coeff=True)
     lr_schedule: Schedule | None = option(
@@ -61,7 +67,7 @@ class AlgorithmConfig(Config):
     adam_epsilon: float = option(1e-8, "Adam's epsilon", above=0, coeff=True)
 
     num_workers: int = option(
-        0, "rollout actors; 0 samples in the trial's process (RLlib: 2)", low=0
+        0, "rollout actors; 0 samples in the trial's process (RLlib: 2)", low=0, rebuild="workers"
     )
     num_envs_per_worker: int = option(1, "environments stepped together in each worker", low=1)
     rollout_fragment_length: int | None = option(
@@ -88,12 +94,18 @@ class AlgorithmConfig(Config):
     clip_actions: bool = option(True, "clips actions to the bounds on their way to the environment")
     normalize_actions: bool = option(False, "maps actions from [-1, 1] to the bounds")
 
-    num_gpus: float = option(0, "GPUs of the trial's process (0 or up to 1)", low=0)
-    num_cpus_for_driver: int = option(1, "cores (and threads) of the trial's process", low=1)
-    num_cpus_per_worker: float = option(1, "cores of each rollout actor", low=0)
-    num_gpus_per_worker: float = option(0, "GPUs of each rollout actor; fractions allowed", low=0)
+    num_gpus: float = option(
+        0, "GPUs of the trial's process (0 or up to 1)", low=0, rebuild="learner"
+    )
+    num_cpus_for_driver: int = option(
+        1, "cores (and threads) of the trial's process", low=1, rebuild="learner"
+    )
+    num_cpus_per_worker: float = option(1, "cores of each rollout actor", low=0, rebuild="workers")
+    num_gpus_per_worker: float = option(
+        0, "GPUs of each rollout actor; fractions allowed", low=0, rebuild="workers"
+    )
     custom_resources_per_worker: dict[str, Any] = option(
-        dict, "Ray resources of each rollout actor"
+        dict, "Ray resources of each rollout actor", rebuild="workers"
     )
 
     evaluation_interval: int | None = option(

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import logging
 import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
@@ -155,10 +156,15 @@ def option(
     above: float | None = None,
     choices: tuple[Any, ...] | None = None,
     coeff: bool = False,
+    adaptive: bool = False,
+    rebuild: str | None = None,
 ) -> Any:
     """One setting. `low`/`high` are inclusive bounds, `above` an exclusive one.
 
     `coeff`: a number that reaches the update as an input, so that it may change while training (None becomes infinity).
+    `adaptive`: a coefficient that only starts there, since training itself changes it.
+    `rebuild`: the part that is costly to make and does not outlive a change of this setting: "workers" (the processes
+    of rollout actors) or "learner" (what the framework has built). Without it `reset_config` keeps both.
     """
     metadata = dict(
         help=help,
@@ -168,6 +174,8 @@ def option(
         above=above,
         choices=choices,
         coeff=coeff,
+        adaptive=adaptive,
+        rebuild=rebuild,
     )
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -182,6 +190,10 @@ def nearest(word: str, known: typing.Iterable[str]) -> str | None:
 
 def key_of(f: dataclasses.Field[Any]) -> str:
     return f.metadata.get("key") or f.name
+
+
+_hints = functools.cache(cast(Callable[[Hashable], dict[str, Any]], typing.get_type_hints))
+"""The annotations of a config class, evaluated: most of the time of reading a config."""
 
 
 def _is_number(value: Any) -> bool:
@@ -287,7 +299,7 @@ class Config:
     def parse(cls: type[C], raw: Mapping[str, Any], prefix: str = "") -> tuple[C | None, list[str]]:
         """The config, or None, and every problem found. Pure: nothing is changed or built."""
         problems: list[str] = []
-        known, hints = cls.fields_by_key(), typing.get_type_hints(cls)
+        known, hints = cls.fields_by_key(), _hints(cast(Hashable, cls))
         values, wrong = {}, set()
         for key, value in cls.translate(dict(raw), problems).items():
             if key not in known:
@@ -347,7 +359,7 @@ class Config:
     def clip(cls, raw: Mapping[str, Any]) -> dict[str, Any]:
         """`raw` with each number outside its key's range moved to the nearest allowed one; the rest is left as it is,
         right or wrong."""
-        known, hints = cls.fields_by_key(), typing.get_type_hints(cls)
+        known, hints = cls.fields_by_key(), _hints(cast(Hashable, cls))
         clipped = dict(raw)
         for key, value in raw.items():
             f = known.get(cls.alias_of(key))
@@ -389,6 +401,28 @@ class Config:
             if f.metadata["coeff"]
         }
         return {key: float("inf") if v is None else float(v) for key, v in values.items()}
+
+    def adaptive(self) -> dict[str, float]:
+        """The coefficients that training changes, as they are at the start."""
+        coeffs = self.coeffs()
+        return {
+            key_of(f): coeffs[key_of(f)] for f in dataclasses.fields(self) if f.metadata["adaptive"]
+        }
+
+    def rebuilds(self, former: Config) -> set[str]:
+        """The parts (see `option`) that must be built anew where `former` was in use before."""
+        return {
+            f.metadata["rebuild"]
+            for f in dataclasses.fields(self)
+            if f.metadata["rebuild"] and _differ(getattr(self, f.name), getattr(former, f.name))
+        }
+
+
+def _differ(one: Any, other: Any) -> bool:
+    try:
+        return bool(one != other)
+    except ValueError:  # numpy arrays within: equal or not, building anew is right
+        return True
 
 
 def _plain(value: Any) -> Any:

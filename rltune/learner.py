@@ -20,12 +20,24 @@ class Learner:
         has_target: bool = False, device: str = "cpu", threads: int = 1,
     ):  # fmt: skip
         self.framework, self.device = framework, device
+        self._loss, self._has_target, self._threads = loss, has_target, threads
+        self._spec = ParamSpec((), ())
+        self.reset(model, rng)
+
+    def reset(self, model: Model, rng: np.random.Generator) -> None:
+        """Starts again from `model.init(rng)`, with an optimiser that remembers nothing.
+
+        What the framework has built stays where the parameters have the same names and shapes.
+        """
         params = model.init(rng)
-        self._spec = ParamSpec.of(params)
-        self._updater = make_updater(
-            framework, UpdaterSettings(self._spec, loss, has_target, device, threads)
-        )
+        if (spec := ParamSpec.of(params)) != self._spec:
+            self._spec = spec
+            settings = UpdaterSettings(
+                spec, self._loss, self._has_target, self.device, self._threads
+            )
+            self._updater = make_updater(self.framework, settings)
         self.weights_version = 0
+        self.coeffs_in_use: dict[str, Any] = {}
         self.set_weights(params)
 
     def update(
@@ -35,6 +47,7 @@ class Learner:
 
         Raises FloatingPointError when the loss leaves the finite numbers: nothing good comes after that.
         """
+        self.coeffs_in_use = dict(coeffs)
         stats, rows = self._updater.update(batch, index, coeffs)
         for name, values in stats.items():
             if not np.isfinite(values).all():

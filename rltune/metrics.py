@@ -11,7 +11,7 @@ class EpisodeMetrics:
     """Finished training episodes: this iteration's, topped up from the past to `smoothing` episodes."""
 
     def __init__(self, smoothing: int):
-        self._smoothing = smoothing
+        self.smoothing = smoothing
         self._history: list[tuple[float, int]] = []
         self._new: list[tuple[float, int]] = []
 
@@ -21,8 +21,8 @@ class EpisodeMetrics:
     def pop(self) -> dict[str, Any]:
         """The result keys of this iteration. Where no episode has finished the values are None, and
         `episode_reward_reason` says so."""
-        window = (self._history + self._new)[-max(self._smoothing, len(self._new)) :]
-        new, self._new, self._history = len(self._new), [], window[-self._smoothing :]
+        window = (self._history + self._new)[-max(self.smoothing, len(self._new)) :]
+        new, self._new, self._history = len(self._new), [], window[-self.smoothing :]
         result: dict[str, Any] = {"episodes_this_iter": new, "episode_reward_window": len(window)}
         if not window:
             empty = dict.fromkeys(

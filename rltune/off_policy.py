@@ -12,6 +12,7 @@ import numpy as np
 from rltune.algorithm import Algorithm
 from rltune.algorithm_config import AlgorithmConfig
 from rltune.config import option
+from rltune.effective import Use
 from rltune.replay.buffer import ReplayBuffer
 from rltune.replay.prioritized import PrioritizedReplayBuffer
 from rltune.sample_batch import SampleBatch
@@ -68,8 +69,8 @@ class OffPolicyAlgorithm(Algorithm):
     config_class: ClassVar[type[AlgorithmConfig]] = OffPolicyConfig
     off_policy: ClassVar[bool] = True
 
-    def _setup(self, config: dict[str, Any]) -> None:
-        super()._setup(config)
+    def _begin(self, config: Any) -> None:
+        super()._begin(config)
         self.replay = self._empty_replay()
         self.num_target_updates = 0
         self._rows_owed = 0.0
@@ -148,34 +149,56 @@ class OffPolicyAlgorithm(Algorithm):
             self.num_steps_sampled,
         )
 
-    def get_state(self) -> dict[str, Any]:
-        state = super().get_state()
+    def get_state(self, whole: bool = False) -> dict[str, Any]:
+        state = super().get_state(whole)
         state["algorithm"] |= {
             "num_target_updates": self.num_target_updates,
             "rows_owed": self._rows_owed,
             "last_target_update": self._last_target_update,
         }
-        if self.cfg.store_buffer_in_checkpoints:
+        if whole or self.cfg.store_buffer_in_checkpoints:
             arrays, meta = self.replay.get_state()
             state["replay"] = {"arrays": arrays, "meta": meta}
         return state
 
-    def inherit_state(self, state: dict[str, Any]) -> None:
-        super().inherit_state(state)
+    def _take_over(self, state: dict[str, Any]) -> None:
+        super()._take_over(state)
         own = state["algorithm"]
         self.num_target_updates = own["num_target_updates"]
         self._rows_owed, self._last_target_update = own["rows_owed"], own["last_target_update"]
-        self.replay = self._empty_replay()
-        if "replay" in state:
-            self.replay.inherit((state["replay"]["arrays"], state["replay"]["meta"]))
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        if "replay" in state:
-            self.replay.set_state((state["replay"]["arrays"], state["replay"]["meta"]))
+        if (replay := self._saved_replay(state)) is not None:
+            self.replay.set_state(replay)
+
+    def inherit_state(self, state: dict[str, Any]) -> None:
+        super().inherit_state(state)
+        if (replay := self._saved_replay(state)) is not None:
+            self.replay.inherit(replay)
+
+    def _saved_replay(self, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The buffer's part of a state. Where there is none that fits, the buffer is emptied: what it holds belongs to
+        other episodes."""
+        problem = None
+        if "replay" not in state:
+            problem = "the checkpoint has no replay buffer (store_buffer_in_checkpoints)"
         else:
-            self._exact = False
-            self.replay = self._empty_replay()  # what it holds belongs to other episodes
-            logger.warning(
-                "the checkpoint has no replay buffer (store_buffer_in_checkpoints): it fills again"
-            )
+            arrays, meta = state["replay"]["arrays"], state["replay"]["meta"]
+            num_envs = arrays["linked"].shape[1]
+            if meta["times"] == 0 or num_envs == self.cfg.num_envs:
+                return arrays, meta
+            problem = f"the checkpoint's replay buffer is of {num_envs} environments, this run has {self.cfg.num_envs}"
+        logger.warning("%s: it fills again", problem)
+        self._exact = False
+        self.replay = self._empty_replay()
+        return None
+
+    def values_in_use(self) -> list[Use]:
+        replay: list[Use] = [("the replay buffer", "buffer_size", self.replay.capacity)]
+        if isinstance(self.replay, PrioritizedReplayBuffer):
+            replay += [
+                ("the replay buffer", "prioritized_replay_alpha", self.replay.alpha),
+                ("the replay buffer", "prioritized_replay_eps", self.replay.eps),
+            ]
+        return [*super().values_in_use(), *replay]

@@ -21,8 +21,8 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def __init__(self, capacity: int, rng: np.random.Generator, alpha: float, eps: float) -> None:
         if alpha < 0.0 or eps <= 0.0:
             raise ValueError(f"alpha {alpha} must be at least 0 and eps {eps} above 0")
-        self._alpha = alpha
-        self._eps = eps
+        self.alpha = alpha
+        self.eps = eps
         super().__init__(capacity, rng)
 
     def _clear(self) -> None:
@@ -35,7 +35,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         """As `ReplayBuffer.add`; the valid rows get the largest priority so far."""
         indices = super().add(fragment, starts)
         valid = self._columns["valid"].reshape(-1)[indices]
-        self._set(indices, np.where(valid, self._max_priority**self._alpha, 0.0))
+        self._set(indices, np.where(valid, self._max_priority**self.alpha, 0.0))
         return indices
 
     def sample(
@@ -64,9 +64,9 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         if not np.all(np.isfinite(td_errors)):
             raise ValueError("td_errors must be finite: the loss has diverged (lower lr?)")
         kept = self._columns["valid"].reshape(-1)[indices]
-        priorities = np.abs(td_errors[kept].astype(np.float64)) + self._eps
+        priorities = np.abs(td_errors[kept].astype(np.float64)) + self.eps
         self._max_priority = max(self._max_priority, float(np.max(priorities, initial=0.0)))
-        self._set(indices[kept], priorities**self._alpha)
+        self._set(indices[kept], priorities**self.alpha)
 
     def _set(self, indices: np.ndarray, scaled: np.ndarray) -> None:
         self._sums.set(indices, scaled)
@@ -78,27 +78,38 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         rows = self._times * self._linked.shape[1]
         arrays["priorities"] = self._sums.leaves[:rows]
         arrays["priorities"].flags.writeable = False
-        return arrays, {**meta, "max_priority": self._max_priority, "alpha": self._alpha}
+        return arrays, {**meta, "max_priority": self._max_priority, "alpha": self.alpha}
 
     def set_state(self, state: tuple[dict[str, np.ndarray], dict[str, Any]]) -> None:
-        """As `ReplayBuffer.set_state`."""
+        """As `ReplayBuffer.set_state`, with the priorities; see `inherit`."""
         super().set_state(state)
-        arrays, meta = state
-        priorities = arrays["priorities"]
-        self._set(np.arange(len(priorities)), priorities)
-        self._max_priority = meta["max_priority"]
+        self._take_priorities(*state, np.arange(self._times))
 
     def inherit(self, state: tuple[dict[str, np.ndarray], dict[str, Any]]) -> np.ndarray:
-        """As `ReplayBuffer.inherit`, with the priorities; rows that had none get those of new rows."""
+        """As `ReplayBuffer.inherit`, with the priorities, raised to this buffer's alpha.
+
+        Rows of a buffer that had none get those of new rows.
+        """
         times = super().inherit(state)
-        arrays, meta = state
-        valid = (
-            self._columns["valid"][: len(times)].reshape(-1) if len(times) else np.zeros(0, bool)
-        )
-        scaled = np.where(valid, 1.0, 0.0)
-        if "priorities" in arrays and meta["alpha"] > 0.0:  # p^0 tells nothing of p
-            former = arrays["priorities"].reshape(-1, self._linked.shape[1])[times].reshape(-1)
-            scaled = np.where(valid, former ** (self._alpha / meta["alpha"]), 0.0)
-            self._max_priority = meta["max_priority"]
-        self._set(np.arange(len(scaled)), scaled)
+        self._take_priorities(*state, times)
         return times
+
+    def _take_priorities(
+        self, arrays: dict[str, np.ndarray], meta: dict[str, Any], times: np.ndarray
+    ) -> None:
+        num_envs = self._linked.shape[1]
+        scaled = (
+            np.where(self._columns["valid"][: len(times)], 1.0, 0.0)
+            if len(times)
+            else np.zeros((0, 0))
+        )
+        if "priorities" in arrays and meta["alpha"] > 0.0:  # p^0 tells nothing of p
+            former = arrays["priorities"].reshape(-1, max(num_envs, 1))[times]
+            same = self.alpha == meta["alpha"]
+            scaled = (
+                former
+                if same
+                else np.where(scaled > 0.0, former ** (self.alpha / meta["alpha"]), 0.0)
+            )
+            self._max_priority = meta["max_priority"]
+        self._set(np.arange(scaled.size), scaled.reshape(-1))

@@ -15,7 +15,7 @@ from rltune import sample_batch as columns
 from rltune.algorithm_config import AlgorithmConfig
 from rltune.envs.filters import RewardNormalizer
 from rltune.envs.make import resolve_env
-from rltune.envs.vector import make_vector_env
+from rltune.envs.vector import VectorEnv, make_vector_env
 from rltune.policy import Policy, PolicyPieces
 from rltune.sample_batch import SampleBatch
 from rltune.seeding import seed_sequence, stream
@@ -61,20 +61,31 @@ class RolloutWorker:
         self, pieces: PolicyPieces, config: AlgorithmConfig, worker_index: int = 0, restarts: int = 0,
         registry_snapshot: bytes | None = None,
     ):  # fmt: skip
+        self._pieces, self._worker_index = pieces, worker_index
+        self.reset(config, restarts, registry_snapshot)
+
+    def reset(
+        self, config: AlgorithmConfig, restarts: int = 0, registry_snapshot: bytes | None = None
+    ) -> None:
+        """Begins as a worker that was made with `config` does. Of the former run nothing is left but the process.
+
+        Environments are made anew too: what one remembers across its own resets would belong to the former run.
+        """
         if registry_snapshot is not None:
             registry.install(registry_snapshot)
             if not config.num_gpus_per_worker:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ""
         assert config.seed is not None
-        self._pieces, self._config = pieces, config
+        self.stop()
+        self._config = config
         n = config.num_envs_per_worker
-        first = max(worker_index - 1, 0) * n
+        first = max(self._worker_index - 1, 0) * n
         self._first_env, self._num_envs = first, n
         seeds = [seed_sequence(config.seed, "env", first + i, restarts) for i in range(n)]
         spec = resolve_env(config.env, config.env_config)
-        self._envs = make_vector_env(spec, n, seeds, worker_index=worker_index)
+        self._envs: VectorEnv = make_vector_env(spec, n, seeds, worker_index=self._worker_index)
         self.spaces = (self._envs.single_observation_space, self._envs.single_action_space)
-        self.policy = Policy.build(pieces, config, *self.spaces)
+        self.policy = Policy.build(self._pieces, config, *self.spaces)
         self._rngs = [stream(config.seed, "action", first + i, restarts) for i in range(n)]
         self._normalizer = RewardNormalizer(n, config.gamma) if config.normalize_rewards else None
         self._obs = self.policy.preprocessor(self._envs.reset())
@@ -274,8 +285,20 @@ class RolloutWorker:
         self._starts = state["starts"] | fresh
         return exact
 
+    def values_in_use(self) -> dict[str, Any]:
+        """The settings that the parts of this worker were made with, by config key."""
+        used = {
+            "num_envs_per_worker": self._envs.num_envs,
+            "observation_filter": type(self.policy.filter).__name__,
+            "normalize_rewards": self._normalizer is not None,
+            **{key: getattr(self._config, key) for key in ("batch_mode", "clip_rewards", "seed")},
+        }
+        return used if self._normalizer is None else {**used, "gamma": self._normalizer.gamma}
+
     def stop(self) -> None:
-        self._envs.close()
+        if "_envs" in vars(self):
+            self._envs.close()
+            del self._envs
 
 
 def _finished(fragment: SampleBatch) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rltune import registry
@@ -13,6 +15,9 @@ from rltune.rollout.worker import Orders, Rollout, RolloutWorker
 logger = logging.getLogger(__name__)
 
 MAX_RESTARTS_IN_A_ROW = 3
+
+Call = Callable[[Any, int], Any]
+"""call(actor, its position) -> a reference to the answer."""
 
 
 class WorkerSet:
@@ -36,6 +41,19 @@ class WorkerSet:
         self._sent: tuple[Any, Any] = (None, None)
         self._actors = [self._start(i) for i in range(config.num_workers)]
 
+    def reset(self, config: AlgorithmConfig) -> None:
+        """Every worker begins as one that was made with `config` does, in the process that it has.
+
+        `config` must equal the former one in the keys that processes depend on (`rebuild="workers"`).
+        """
+        self._config = config
+        self.num_restarts, self._restarts = 0, [0] * config.num_workers
+        if self._local:
+            self._local.reset(config)
+            return
+        self._snapshot = self._ray.put(registry.snapshot())
+        self._ask(lambda actor, i: actor.reset.remote(config, self._restarts[i], self._snapshot))
+
     @property
     def num_healthy(self) -> int:
         return max(len(self._actors), 1)
@@ -55,7 +73,7 @@ class WorkerSet:
         """(observation space, action space) of one environment; waits for the first worker."""
         if self._local:
             return self._local.spaces
-        spaces: tuple[Any, Any] = self._call(0, lambda actor: actor.get_spaces.remote())
+        spaces: tuple[Any, Any] = self._call(0, lambda actor, _: actor.get_spaces.remote())
         return spaces
 
     def sample(self, orders: Orders, steps: int) -> list[Rollout]:
@@ -68,39 +86,47 @@ class WorkerSet:
         ):  # not by version: a restored checkpoint may have the number of other weights
             reference = self._ray.put(orders.weights)
             self._sent = (orders.weights, reference)
-        command = _Command(reference, orders, steps)
-        pending = [command(actor) for actor in self._actors]
-        return [self._call(i, command, first) for i, first in enumerate(pending)]
+        # A replaced actor has no weights, so they always go along; an actor fetches a version of them once.
+        light = replace(orders, weights=None)
+        return self._ask(lambda actor, _: actor.sample.remote(light, steps, reference))
 
-    def get_states(self) -> list[dict[str, Any]]:
-        if self._local:
-            return [self._local.get_state()]
-        pending = [actor.get_state.remote() for actor in self._actors]
-        return [
-            self._call(i, lambda actor: actor.get_state.remote(), first)
-            for i, first in enumerate(pending)
-        ]
+    def get_state(self) -> dict[str, Any]:
+        """The workers' states, and how often each of them, and any at all, was replaced."""
+        local = self._local
+        states = [local.get_state()] if local else self._ask(lambda a, _: a.get_state.remote())
+        return {"workers": states, "restarts": self._restarts, "num_restarts": self.num_restarts}
 
-    def set_states(self, states: list[dict[str, Any]]) -> bool:
+    def set_state(self, state: dict[str, Any]) -> bool:
         """False where something starts afresh: an environment that cannot be restored, another number of workers."""
+        states, self.num_restarts = state["workers"], state["num_restarts"]
         if len(states) != self.num_healthy:
             logger.warning("the checkpoint has %d rollout workers, this run %d: their episodes start afresh",
                            len(states), self.num_healthy)  # fmt: skip
             return False
         if self._local:
             return self._local.set_state(states[0])
-        commands = [lambda actor, state=state: actor.set_state.remote(state) for state in states]
-        pending = [command(actor) for command, actor in zip(commands, self._actors, strict=True)]
-        return all([self._call(i, commands[i], first) for i, first in enumerate(pending)])
+        self._restarts = list(state["restarts"])
+        return all(self._ask(lambda actor, i: actor.set_state.remote(states[i])))
 
-    def _call(self, position: int, call: Any, pending: Any = None) -> Any:
+    def values_in_use(self) -> list[dict[str, Any]]:
+        """See `RolloutWorker.values_in_use`; one for each worker."""
+        if self._local:
+            return [self._local.values_in_use()]
+        return self._ask(lambda actor, _: actor.values_in_use.remote())
+
+    def _ask(self, call: Call) -> list[Any]:
+        """The answers of all actors, who work in parallel."""
+        pending = [call(actor, i) for i, actor in enumerate(self._actors)]
+        return [self._call(i, call, first) for i, first in enumerate(pending)]
+
+    def _call(self, position: int, call: Call, pending: Any = None) -> Any:
         """The answer of one actor. A lost actor is replaced and asked again: of what it had sampled nothing is used.
 
         Errors of the environment or the model come through with their own traceback.
         """
         for attempt in range(MAX_RESTARTS_IN_A_ROW + 1):
             if pending is None:
-                pending = call(self._actors[position])
+                pending = call(self._actors[position], position)
             try:
                 return self._ray.get(pending)
             except self._ray.exceptions.RayTaskError as error:
@@ -128,17 +154,3 @@ class WorkerSet:
         for actor in self._actors:
             self._ray.kill(actor)
         self._actors = []
-
-
-class _Command:
-    """`sample` with weights by reference. A replaced actor has no weights, so they always go along; an actor fetches a
-    version from the object store once."""
-
-    def __init__(self, reference: Any, orders: Orders, steps: int):
-        self._reference, self._orders, self._steps = reference, orders, steps
-
-    def __call__(self, actor: Any) -> Any:
-        light = Orders(
-            None, self._orders.weights_version, self._orders.coeffs, self._orders.filters
-        )
-        return actor.sample.remote(light, self._steps, self._reference)

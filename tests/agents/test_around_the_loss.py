@@ -62,12 +62,12 @@ def test_advantages_are_standardised_where_asked(
     ("kl", "factor"), [(0.021, 1.5), (0.02, 1.0), (0.01, 1.0), (0.005, 1.0), (0.0049, 0.5)]
 )
 def test_the_kl_penalty_adapts(kl: float, factor: float) -> None:
-    algorithm = SimpleNamespace(cfg=PPOConfig(kl_target=0.01), kl_coeff=0.2)
+    algorithm = SimpleNamespace(cfg=PPOConfig(kl_target=0.01), adapted={"kl_coeff": 0.2})
     used = {"kl_coeff": 0.2, "entropy_coeff": 0.0, "clip_param": 0.3}
     after: Any = PPO.after_update
     batch = SampleBatch(vf_preds=np.zeros(2), value_targets=np.array([-1.0, 1.0]))
     info = after(algorithm, {"kl": kl}, batch, used)
-    assert algorithm.kl_coeff == pytest.approx(0.2 * factor)
+    assert algorithm.adapted["kl_coeff"] == pytest.approx(0.2 * factor)
     assert info == {
         "cur_kl_coeff": 0.2,  # the one that was used
         "entropy_coeff": 0.0,
