@@ -50,7 +50,7 @@ class Scripted(tune.Trainable):
         """The counters are restored anyway."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._zero_counters()
+        self._start_over()
         return True
 
 
