@@ -35,7 +35,7 @@ EXTRAS = {
         "ax-platform>=1.0",
     ],
     "analysis": ["pandas>=2.2", "tabulate>=0.9"],
-    "plot": ["pandas>=2.2", "plotly>=6"],
+    "plot": ["pandas>=2.2", "plotly>=6", "matplotlib>=3.9"],
     "server": ["starlette>=0.40", "uvicorn>=0.30", "jsonschema>=4.18"],
 }
 EXTRAS["dev"] = [

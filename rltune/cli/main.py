@@ -31,6 +31,10 @@ COMMANDS = {
         "rltune.cli.parallel_coordinates:parallel_coordinates",
         "Draw an experiment's trials as an interactive page.",
     ),
+    "pbt": (
+        "rltune.cli.pbt:pbt",
+        "Show who copied whom in a run of population based training.",
+    ),
 }
 """Name -> where the command is, and the line that `rltune --help` shows for it."""
 

@@ -65,7 +65,7 @@ def draw(frame: pd.DataFrame, fields: Sequence[str] = (), color: str | None = No
     Raises TuneError for fields that do not exist and when there is nothing to draw, ImportError
     without plotly.
     """
-    graph_objects = _load_plotly()
+    graph_objects = load_plotly()
     if frame.empty:
         raise TuneError("There is nothing to draw: no trial has results.")
     fields = list(fields) or default_fields(frame)
@@ -110,7 +110,8 @@ def _axis(frame: pd.DataFrame, field: str) -> dict[str, Any]:
     return generate_plotly_dim_dict(frame, field)
 
 
-def _load_plotly() -> Any:
+def load_plotly() -> Any:
+    """`plotly.graph_objects`. Raises ImportError, saying what to install."""
     try:
         from plotly import graph_objects
     except ImportError as error:
