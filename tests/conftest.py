@@ -24,6 +24,6 @@ def ray_cluster() -> Iterator[None]:
     os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
-    ray.init(num_cpus=4, num_gpus=2, resources={"hi": 3}, include_dashboard=False)
+    ray.init("local", num_cpus=4, num_gpus=2, resources={"hi": 3}, include_dashboard=False)
     yield
     ray.shutdown()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
+import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +16,15 @@ from rltune.checkpoint import MANIFEST, remove_checkpoint
 from rltune.result import TRAINING_ITERATION, get_metric
 from rltune.trainable import METADATA_SUFFIX
 
+DONOR = "donor_"
+
 
 @dataclass
 class Checkpoint:
-    """What a trial goes on from: a path (DISK) or an object of the executor (MEMORY)."""
+    """What a trial goes on from: a path (DISK) or an object of the executor (MEMORY).
+
+    `inherits`: it is another trial's state, from which seed and random streams are not taken over.
+    """
 
     MEMORY = "memory"
     DISK = "disk"
@@ -25,10 +32,12 @@ class Checkpoint:
     storage: str
     value: Any = None
     last_result: dict[str, Any] | None = None
+    inherits: bool = False
 
 
-def newest_complete(logdir: str | None) -> str | None:
-    """The path that `restore` takes of the newest complete checkpoint under `logdir`, or None.
+def newest_complete(logdir: str | None, limit: float = math.inf) -> str | None:
+    """The path that `restore` takes of the newest complete checkpoint under `logdir` whose iteration
+    is at most `limit`, or None.
 
     A checkpoint is complete when the file that is written last is there.
     """
@@ -39,11 +48,16 @@ def newest_complete(logdir: str | None) -> str | None:
         for directory in Path(logdir).glob("checkpoint_*")
         if directory.is_dir() and directory.name.removeprefix("checkpoint_").isdigit()
     ]
-    for _, directory in sorted(numbered, reverse=True):
-        path = _restorable(directory)
+    for number, directory in sorted(numbered, reverse=True):
+        path = _restorable(directory) if number <= limit else None
         if path is not None:
             return str(path)
     return None
+
+
+def is_complete(path: str) -> bool:
+    """Whether a path that `restore` takes is that of a complete checkpoint on this machine."""
+    return Path(path, MANIFEST).exists() or Path(path + METADATA_SUFFIX).exists()
 
 
 def iteration_of(path: str) -> int:
@@ -52,12 +66,25 @@ def iteration_of(path: str) -> int:
     return int(names[-1]) if names else 0
 
 
+def donor_directory(logdir: str) -> str:
+    """A new directory for a state that other trials may copy: no later checkpoint gets into it."""
+    return tempfile.mkdtemp(prefix=DONOR, dir=logdir)
+
+
+def is_donor_state(path: str) -> bool:
+    """Whether it lies in a `donor_directory`."""
+    slashes = path.replace(os.sep, "/")
+    return re.search(rf"/{DONOR}[^/]*/checkpoint_\d+(?:/|$)", slashes) is not None
+
+
 def remove(path: str) -> None:
     """Removes the directory of a checkpoint; first of all the file that makes it one."""
     directory = Path(path) if Path(path).is_dir() else Path(path).parent
     for marker in (Path(f"{directory}{METADATA_SUFFIX}"), Path(f"{path}{METADATA_SUFFIX}")):
         marker.unlink(missing_ok=True)
     remove_checkpoint(directory)
+    if is_donor_state(str(directory)):
+        shutil.rmtree(directory.parent, ignore_errors=True)
 
 
 def _restorable(directory: Path) -> Path | None:

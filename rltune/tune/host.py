@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rltune import packing
 from rltune.trainable import Trainable
 from rltune.tune.checkpoints import Checkpoint
 from rltune.tune.error import AbortTrialExecution, FailureKind, TrialFailure
@@ -21,12 +22,18 @@ from rltune.tune.registry import get_trainable_cls
 
 @dataclass(frozen=True)
 class StartOrder:
-    """What a host needs to begin a trial. `storage` says what the checkpoint is, None: no one."""
+    """What a host needs to begin a trial. `storage` says what the checkpoint is, None: no one.
+
+    `inherits`: the checkpoint is another trial's. `rebuilds`: a trainable that is here and cannot be
+    reset makes room for a new one; otherwise that ends the trial.
+    """
 
     trainable_name: str
     config: dict[str, Any]
     logdir: str
     storage: str | None = None
+    inherits: bool = False
+    rebuilds: bool = False
 
 
 class TrialHost:
@@ -70,6 +77,17 @@ class TrialHost:
             return self._start_failure
         return self._guard(FailureKind.RUN, self._reset, config)
 
+    def save_twice(self, directory: str) -> Any:
+        """Saves under `directory`; returns the checkpoint as bytes and its path."""
+        path = self.call("save", directory)
+        if isinstance(path, TrialFailure):
+            return path
+        return self._guard(FailureKind.RUN, self._pack, directory, path)
+
+    @staticmethod
+    def _pack(directory: str, path: str) -> tuple[bytes, str]:
+        return packing.pack(directory, os.path.relpath(path, directory)), path
+
     def stop(self) -> Any:
         """Stops the trainable, if there is one; the TrialFailure that it raised, or None."""
         trainable, self._trainable = self._trainable, None
@@ -79,24 +97,28 @@ class TrialHost:
         os.makedirs(order.logdir, exist_ok=True)
         if self._chdir:
             os.chdir(order.logdir)
-        if self._trainable is not None:
-            self._reuse(order)
+        if self._trainable is not None and self._reset(order.config):
+            self._trainable.move_to(order.logdir)
         else:
+            self._make_room(order)
             self._trainable = get_trainable_cls(order.trainable_name)(
                 config=copy.deepcopy(order.config),
                 logger_creator=lambda config: NoopLogger(config, order.logdir),
             )
         if order.storage is not None:
-            self._restore(order.storage, checkpoint)
+            self._restore(order.storage, checkpoint, order.inherits)
 
-    def _reuse(self, order: StartOrder) -> None:
-        if not self._reset(order.config):
+    def _make_room(self, order: StartOrder) -> None:
+        trainable, self._trainable = self._trainable, None
+        if trainable is None:
+            return
+        if not order.rebuilds:
+            self._trainable = trainable
             raise AbortTrialExecution(
                 f"reuse_actors=True needs a reset_config of {order.trainable_name} that returns "
                 "True: it has to take on the config of the next trial."
             )
-        assert self._trainable is not None
-        self._trainable.move_to(order.logdir)
+        trainable.stop()
 
     def _reset(self, config: dict[str, Any]) -> bool:
         assert self._trainable is not None
@@ -106,12 +128,17 @@ class TrialHost:
         self._trainable.config = config
         return True
 
-    def _restore(self, storage: str, checkpoint: Any) -> None:
-        assert self._trainable is not None
-        if storage == Checkpoint.MEMORY:
-            self._trainable.restore_from_object(checkpoint)
+    def _restore(self, storage: str, checkpoint: Any, inherits: bool = False) -> None:
+        trainable = self._trainable
+        assert trainable is not None
+        if storage == Checkpoint.MEMORY and inherits:
+            trainable.inherit_from_object(checkpoint)
+        elif storage == Checkpoint.MEMORY:
+            trainable.restore_from_object(checkpoint)
+        elif inherits:
+            trainable.inherit(checkpoint)
         else:
-            self._trainable.restore(checkpoint)
+            trainable.restore(checkpoint)
 
     @staticmethod
     def _guard(kind: FailureKind, function: Callable[..., Any], *args: Any) -> Any:

@@ -4,8 +4,8 @@ A line is appended with a single write before what it tells takes effect, so tha
 nothing that others have seen, and each costs the same however many trials there are. Lines are
 
 - the record of a trial, whole the first time, later the fields that may change;
-- `{"event": "result", "trial_id", "how", "decision", "result"}`: what the scheduler and the search
-  algorithm were shown, and what was decided;
+- `{"event": "result", "trial_id", "how", "decision", "result", "records"}`: what the scheduler and
+  the search algorithm were shown, what was decided, and which records that has changed;
 - `{"event": "trials", "records": [...], "search": state}`: new trials, all of them or none.
 """
 
@@ -25,9 +25,9 @@ from rltune.tune.append_file import AppendFile
 CHANGING = frozenset(
     "trial_id status last_result last_update_time checkpoint checkpoint_best_score "
     "checkpoints_kept num_failures error_file logdir config experiment_tag "
-    "seen seen_decision".split()
+    "seen seen_decision held inherits perturbed donor".split()
 )
-EVENT, RESULT, TRIALS = "event", "result", "trials"
+EVENT, RESULT, TRIALS, RECORDS = "event", "result", "trials", "records"
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Journal:
         self._file: AppendFile | None = None
         self._known: set[str] = set()
         self._batch: list[dict[str, Any]] | None = None
+        self._result = ""  # the line of a result within a batch
 
     @property
     def size(self) -> int:
@@ -68,19 +69,30 @@ class Journal:
     def note_result(self, trial_id: str, how: str, decision: str, result: str) -> None:
         """Notes what was shown and decided; `result` is JSON."""
         head = {EVENT: RESULT, "trial_id": trial_id, "how": how, "decision": decision}
-        self._write(f'{json.dumps(head)[:-1]}, "{RESULT}": {result}}}')
+        line = f'{json.dumps(head)[:-1]}, "{RESULT}": {result}}}'
+        if self._batch is not None:
+            self._result = line
+        else:
+            self._write(line)
 
     @contextmanager
-    def batch(self, extras: Callable[[], dict[str, Any]]) -> Iterator[None]:
-        """The notes within are one line, with what `extras` then gives."""
-        self._batch = []
+    def batch(self, extras: Callable[[], dict[str, Any]] = dict) -> Iterator[None]:
+        """The notes within are one line: that of a result, or new trials with what `extras` then
+        gives. None is written if an exception passes.
+        """
+        self._batch, self._result = [], ""
         try:
             yield
-            batch = {EVENT: TRIALS, "records": self._batch, **extras()}
+            records, result = self._batch, self._result
+            more = extras() if records and not result else {}
         finally:
             self._batch = None
-        if batch["records"]:
-            self._append(batch)
+        if not result and records:
+            self._append({EVENT: TRIALS, RECORDS: records, **more})
+        elif result and records:
+            self._write(f'{result[:-1]}, "{RECORDS}": {_compact(records)}}}')
+        elif result:
+            self._write(result)
 
     def close(self) -> None:
         if self._file is not None:
@@ -88,7 +100,7 @@ class Journal:
             self._file = None
 
     def _append(self, fields: dict[str, Any]) -> None:
-        self._write(json.dumps(fields, separators=(",", ":")))
+        self._write(_compact(fields))
 
     def _write(self, line: str) -> None:
         if self._file is None:
@@ -126,15 +138,25 @@ def apply(lines: list[dict[str, Any]], records: list[dict[str, Any]]) -> None:
 def changes(line: dict[str, Any]) -> list[dict[str, Any]]:
     """The fields of trials that a line of the journal sets."""
     if line.get(EVENT) == TRIALS:
-        return list(line["records"])
-    if line.get(EVENT) == RESULT:
-        result = line[RESULT]
-        return [
-            {
-                "trial_id": line["trial_id"],
-                "last_result": result,
-                "seen": result.get(TRAINING_ITERATION, 0),
-                "seen_decision": line["decision"],
-            }
-        ]
-    return [line]
+        return list(line[RECORDS])
+    if line.get(EVENT) != RESULT:
+        return [line]
+    result = line[RESULT]
+    shown = {
+        "trial_id": line["trial_id"],
+        "last_result": result,
+        "seen": result.get(TRAINING_ITERATION, 0),
+        "seen_decision": line["decision"],
+    }
+    return [shown, *(_besides(shown, fields) for fields in line.get(RECORDS, ()))]
+
+
+def _besides(shown: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The trial's own record was made before it took note of the result."""
+    if fields["trial_id"] != shown["trial_id"]:
+        return fields
+    return {name: value for name, value in fields.items() if name != "last_result"}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -78,6 +78,10 @@ class _LocalHandle:
     def save_to_object(self) -> Any:
         return self.call("call", "save_to_object")
 
+    def save_twice(self, directory: str) -> tuple[Any, str]:
+        value, path = self.call("save_twice", directory)
+        return value, path
+
     def close(self) -> None:
         with self._inside():
             failure = self._host.stop()

@@ -19,6 +19,7 @@ from rltune.resources import Resources
 from rltune.tune.error import FailureKind, TrialFailure
 from rltune.tune.host import TrialHost
 from rltune.tune.process_state import ProcessState
+from rltune.tune.ray_nodes import is_lost, node_of
 
 STOP_PATIENCE_S = 5.0
 # A process without a trial holds resources that nobody else can use: other drivers may wait.
@@ -77,6 +78,10 @@ class Slot:
         if leftovers:
             log.debug("A trial left %s: the next one gets a new process.", ", ".join(leftovers))
         return failure is None and not leftovers
+
+    def has_lost_its_node(self) -> bool:
+        """Whether the process is gone since its node is."""
+        return is_lost(node_of(self.actor))
 
     def terminate(self) -> None:
         """Asks the process to end after what it was asked before; does not wait."""
@@ -195,6 +200,11 @@ class SlotHost(TrialHost):
         value = self.call("save_to_object")
         return (None, value) if isinstance(value, TrialFailure) else (value, None)
 
+    def save_twice(self, directory: str) -> tuple[bytes | None, Any]:
+        """Two values again: the checkpoint, and its path or the failure."""
+        saved = super().save_twice(directory)
+        return (None, saved) if isinstance(saved, TrialFailure) else saved
+
     def clear(self, may_have_actors: bool) -> tuple[TrialFailure | None, list[str]]:
         """Stops the trainable and makes the process as new; returns what went wrong in that, and
         what the trial left that cannot be undone.
@@ -240,6 +250,7 @@ def _actor_class(trainable_name: str) -> Any:
 
     cls = type(trainable_name, (SlotHost,), {})
     cls.save_to_object = ray.method(num_returns=2)(SlotHost.save_to_object)  # type: ignore
+    cls.save_twice = ray.method(num_returns=2)(SlotHost.save_twice)  # type: ignore
     return ray.remote(cls)
 
 

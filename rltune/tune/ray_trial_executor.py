@@ -6,12 +6,10 @@ The runner keeps its own accounts of what trials may use; Ray keeps the same one
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import random
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from rltune.resources import Resources
 from rltune.tune.error import FailureKind, TrialFailure
 from rltune.tune.fitting import busy_text, why_never
 from rltune.tune.host import StartOrder
+from rltune.tune.ray_nodes import start_nodes
 from rltune.tune.ray_slots import Slot, SlotKind, SlotPool, fetch
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import HostHandle, TrialExecutor
@@ -145,7 +144,7 @@ class RayTrialExecutor(TrialExecutor):
     def settle(self, trial: Trial, timeout: float) -> dict[str, Any] | None:
         deadline = time.monotonic() + timeout
         if not trial.runner.is_bound():
-            trial.runner.bind(self.new_slot(trial.runner.kind))
+            trial.runner.bind()
         while trial.runner.outcome is None:
             trial.runner.collect(max(0.0, deadline - time.monotonic()))
         return self.fetch_result(trial)
@@ -197,7 +196,7 @@ class RayTrialExecutor(TrialExecutor):
             if slot is None and before < self.pool.count_clearing(handle.kind):
                 waiting.append(handle)
             else:
-                handle.bind(slot or self.new_slot(handle.kind))
+                handle.bind(slot)
 
     def _connect(self) -> None:
         import ray
@@ -207,9 +206,11 @@ class RayTrialExecutor(TrialExecutor):
             os.environ.setdefault("RAY_worker_niceness", "0")
             on_term = signal.getsignal(signal.SIGTERM)
             if self._num_nodes > 1:
-                self._start_nodes()
+                start_nodes(self._num_nodes, {**self._node, "memory": self._memory})
             else:
                 ray.init(
+                    # Another program's cluster on this machine is joined only where that is said.
+                    os.environ.get("RAY_ADDRESS") or "local",
                     **self._node,
                     _memory=self._memory,
                     include_dashboard=False,
@@ -218,24 +219,6 @@ class RayTrialExecutor(TrialExecutor):
                 )
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, on_term)  # Ray's own would end the run at once
-
-    def _start_nodes(self) -> None:
-        """A cluster on this machine, in a directory of its own: no other process finds it. It ends
-        with this process.
-        """
-        import ray
-        from ray.cluster_utils import Cluster
-
-        given = {**self._node, "memory": self._memory}
-        node = {name: value for name, value in given.items() if value is not None}
-        head = {**node, "temp_dir": tempfile.mkdtemp(prefix="ray"), "include_dashboard": False}
-        nodes = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(self._num_nodes - 1):
-            nodes.add_node(**node)
-        nodes.wait_for_nodes()
-        atexit.register(nodes.shutdown)
-        atexit.register(ray.shutdown)  # runs before: the driver leaves first
-        ray.init(nodes.address, log_to_driver=True, logging_level=logging.WARNING)
 
     def _cluster(self) -> dict[str, float]:
         now = time.monotonic()
@@ -299,29 +282,32 @@ class _RayHandle:
 
         return self._begun is not None and bool(ray.wait([self._begun], timeout=0)[0])
 
-    def bind(self, slot: Slot) -> None:
-        """The trial begins on this slot. What cannot be sent there is the outcome."""
-        self._slot = slot
+    def bind(self, slot: Slot | None = None) -> None:
+        """The trial begins on this slot, or on a new one. What cannot be had or sent there is the
+        outcome.
+        """
         try:
-            self._send(slot)
+            self._slot = slot or self._new_slot()
+            self._send(self._slot)
         except TrialFailure as failure:
             self.outcome = failure
         else:
             self.begin_train()
 
     def collect(self, timeout: float | None = None) -> None:
-        """Makes the outcome of the iteration. A process that died between two trials is none: the
-        second then begins on a new one, and there is no outcome yet.
+        """Makes the outcome of the iteration. A process that died before the trial had begun there
+        is none, if another trial or the end of its node is to blame: the trial begins on a new one,
+        and there is no outcome yet.
         """
         try:
             self.outcome = self.fetch(self.training, timeout)
         except TrialFailure as failure:
             slot = self._slot
-            died = failure.kind is FailureKind.DIED
-            if slot is not None and died and slot.used and not self._has_begun():
+            died = failure.kind is FailureKind.DIED and not self._has_begun()
+            if slot is not None and died and (slot.used or slot.has_lost_its_node()):
                 slot.kill()
                 self._healthy = True
-                self.bind(self._executor.new_slot(self.kind))
+                self.bind()
             else:
                 self.outcome = failure
 
@@ -343,6 +329,11 @@ class _RayHandle:
             raise failed
         return reference
 
+    def save_twice(self, directory: str) -> tuple[Any, str]:
+        """The same, and the path of what is on disk."""
+        reference, path = self._actor().save_twice.remote(directory)
+        return reference, self.fetch(path)
+
     def fetch(self, reference: Any, timeout: float | None = None) -> Any:
         """A value of the slot. Raises TrialFailure; the process then hosts no other trial."""
         try:
@@ -357,9 +348,16 @@ class _RayHandle:
 
     def _actor(self) -> Any:
         if self._slot is None:
-            self.bind(self._executor.new_slot(self.kind))
-        assert self._slot is not None
+            self.bind()
+        if self._slot is None:
+            raise self.outcome
         return self._slot.actor
+
+    def _new_slot(self) -> Slot:
+        try:
+            return self._executor.new_slot(self.kind)
+        except Exception as error:  # whatever Ray says to the resources
+            raise TrialFailure.of(error, FailureKind.START, retry=False) from error
 
     def _send(self, slot: Slot) -> None:
         try:

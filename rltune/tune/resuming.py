@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,13 @@ from rltune.result import TRAINING_ITERATION
 from rltune.tune import journal as journals
 from rltune.tune import stopping
 from rltune.tune.audience import Audience
-from rltune.tune.checkpoints import Checkpoint, iteration_of, newest_complete
+from rltune.tune.checkpoints import (
+    Checkpoint,
+    is_complete,
+    is_donor_state,
+    iteration_of,
+    newest_complete,
+)
 from rltune.tune.error import TuneError
 from rltune.tune.plain import plain
 from rltune.tune.schedulers import TrialScheduler
@@ -56,13 +63,25 @@ def trials_of(state: Mapping[str, Any], stop: Mapping[str, Any] | None) -> list[
     """The trials of a state: finished ones as they are, the others wait, with their newest complete
     checkpoint. `stop` replaces their criteria, and reopens what ended by the old ones alone.
     """
-    trials = [Trial.from_record(record) for record in state["checkpoints"]]
-    for trial in trials:
+    trials = []
+    for record in state["checkpoints"]:
+        trial = Trial.from_record(record)
+        trials.append(trial)
         if stop is not None:
             _replace_stop(trial, stop)
         if not trial.is_finished():
-            _point_to_newest(trial)
+            _point_to_newest(trial, record.get("seen", math.inf))
+        if record["status"] == Trial.RUNNING and trial.seen_decision == TrialScheduler.PAUSE:
+            trial.status = Trial.PAUSED  # all that was missing is the word
     return trials
+
+
+def in_order(trials: Iterable[Trial]) -> list[Trial]:
+    """Trials that wait, as they queue after a resume: the pending ones most recently updated first,
+    the paused ones as they were paused.
+    """
+    pause = {Trial.PAUSED: 1, Trial.PENDING: -1}
+    return sorted(trials, key=lambda trial: pause[trial.status] * (trial.last_update_time or 0))
 
 
 def seen_by(trials: Iterable[Trial]) -> dict[str, dict[str, Any]]:
@@ -88,19 +107,36 @@ def replay(
                 scheduler.on_trial_add(runner, _trial(runner, trial_id))
     ended: set[str] = set()
     for line in state["journal"]:
-        for fields in journals.changes(line):
-            trial = _trial(runner, fields["trial_id"])
+        fields = journals.changes(line)
+        for each in fields:
+            trial = _trial(runner, each["trial_id"])
             if trial.trial_id not in known:
                 known.add(trial.trial_id)
                 scheduler.on_trial_add(runner, trial)
-            if line.get(journals.EVENT) == journals.RESULT:
-                audience.show(runner, line["how"], trial, dict(line[journals.RESULT]))
-                if line["decision"] == TrialScheduler.STOP:
-                    ended.add(trial.trial_id)
-            elif fields.get("status") == Trial.ERROR:
+        if line.get(journals.EVENT) == journals.RESULT:
+            ended.update(_show(runner, audience, line))
+            continue
+        for each in fields:
+            trial = _trial(runner, each["trial_id"])
+            if each.get("status") == Trial.ERROR:
                 audience.fail(runner, trial)
-            elif fields.get("status") == Trial.TERMINATED and trial.trial_id not in ended:
+            elif each.get("status") == Trial.TERMINATED and trial.trial_id not in ended:
                 audience.remove(runner, trial)
+
+
+def _show(runner: TrialRunner, audience: Audience, line: Mapping[str, Any]) -> set[str]:
+    """Shows a result again; returns the ids of the trials that it ended."""
+    ended = {
+        each["trial_id"]
+        for each in line.get(journals.RECORDS, ())
+        if each.get("status") == Trial.TERMINATED
+    }
+    runner.replayed_ends = frozenset(ended)
+    trial = _trial(runner, line["trial_id"])
+    audience.show(runner, line["how"], trial, dict(line[journals.RESULT]))
+    if line["decision"] == TrialScheduler.STOP:
+        ended.add(trial.trial_id)
+    return ended
 
 
 def search_state(state: Mapping[str, Any]) -> Any:
@@ -117,10 +153,19 @@ def _trial(runner: TrialRunner, trial_id: str) -> Trial:
     return trial
 
 
-def _point_to_newest(trial: Trial) -> None:
-    saved = newest_complete(trial.logdir) or trial.checkpoint.value
-    trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, trial.last_result)
-    if saved and saved != trial.restore_path and saved not in trial.keeper.kept:
+def _point_to_newest(trial: Trial, limit: float) -> None:
+    """The newest checkpoint of what was seen. Of a trial that has gone on from another's state,
+    only the one that was noted: others may be of its former life.
+    """
+    saved = trial.checkpoint.value
+    newest = None if trial.perturbed else newest_complete(trial.logdir, limit)
+    torn = saved is None or not is_complete(saved)
+    if newest is not None and (torn or iteration_of(newest) >= iteration_of(saved)):
+        saved = newest
+    inherits = trial.checkpoint.inherits and saved == trial.checkpoint.value
+    trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, trial.last_result, inherits)
+    known = saved is None or saved == trial.restore_path or is_donor_state(saved)
+    if not known and saved not in trial.keeper.kept:
         trial.keeper.kept.append(saved)  # it was complete, but not noted yet
     trial.catching_up = trial.seen > 0
     owed = trial.checkpoint_at_end and (saved is None or iteration_of(saved) < trial.seen)

@@ -15,7 +15,7 @@ from rltune import result as keys
 from rltune.resources import Resources, json_to_resources, resources_to_json
 from rltune.trainable import Trainable, date_text
 from rltune.tune import stopping
-from rltune.tune.checkpoints import Checkpoint, CheckpointKeeper
+from rltune.tune.checkpoints import Checkpoint, CheckpointKeeper, iteration_of
 from rltune.tune.error import TuneError
 from rltune.tune.log_writer import LogWriter
 from rltune.tune.logger import UnifiedLogger
@@ -75,9 +75,20 @@ _RECORDED = (
     "restore_path",
     "seen",
     "seen_decision",
+    "held",
+    "perturbed",
+    "donor",
 )
 # What states of earlier versions may lack.
-_RECORDED_LATER = {"restore_path": None, "seen": 0, "seen_decision": None}
+_RECORDED_LATER = {
+    "restore_path": None,
+    "seen": 0,
+    "seen_decision": None,
+    "held": False,
+    "perturbed": False,
+    "donor": None,
+    "inherits": False,
+}
 
 
 class ExportFormat:
@@ -157,6 +168,10 @@ class Trial:
         # The iteration that scheduler and search algorithm were shown last, and what was decided.
         self.seen = 0
         self.seen_decision: str | None = None
+        self.held = False  # whether it is paused because a client wants that
+        self.perturbed = False  # whether it has ever gone on from another trial's state
+        self.donor: str | None = None  # the state on disk that other trials may copy
+        self.obsolete = False  # whether what it goes on from is not what its process has
         self.catching_up = False  # whether it repeats, after a resume, what they were shown
         self.logdir: str | None = None
         self.last_result: dict[str, Any] = {}
@@ -170,6 +185,17 @@ class Trial:
     @staticmethod
     def generate_id() -> str:
         return uuid.uuid4().hex[:8]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the trial goes on from; `on_disk` is the newest one that outlives this process."""
+        return self._checkpoint
+
+    @checkpoint.setter
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        if checkpoint.storage == Checkpoint.DISK:
+            self.on_disk = checkpoint
 
     @property
     def status(self) -> str:
@@ -197,6 +223,12 @@ class Trial:
         """A result was shown to those who decide."""
         self.seen, self.seen_decision = result[keys.TRAINING_ITERATION], decision
         self.catching_up = False
+
+    def on_exploit(self, state: Checkpoint, on_disk: Checkpoint) -> None:
+        """The trial goes on from another one's state, which it then has seen up to there."""
+        self.checkpoint, self.on_disk = state, on_disk
+        self.seen = iteration_of(on_disk.value)
+        self.perturbed = self.obsolete = True
 
     def known_decision(self, result: dict[str, Any], default: str) -> str | None:
         """After a resume, what was decided on a result that was shown before; None if it is new.
@@ -268,11 +300,14 @@ class Trial:
             self.result_logger.update_config(config)
 
     def on_result(self, result: dict[str, Any]) -> None:
-        """Takes note of a result and logs it."""
+        """Takes note of a result."""
         self.last_result = result
         self.last_update_time = time.time()
+
+    def log_result(self) -> None:
+        """Hands the last result to the loggers."""
         if self.result_logger is not None:
-            self.result_logger.on_result(result)
+            self.result_logger.on_result(self.last_result)
 
     def close_logger(self) -> None:
         if self.result_logger is not None:
@@ -295,9 +330,7 @@ class Trial:
         """What the experiment state keeps of the trial."""
         record = {name: getattr(self, name) for name in _RECORDED}
         record["last_result"] = {k: v for k, v in self.last_result.items() if k != "config"}
-        # A checkpoint in memory does not survive the driver: the newest on disk is what is left.
-        on_disk = self.checkpoint.storage == Checkpoint.DISK
-        record["checkpoint"] = self.checkpoint.value if on_disk else None
+        record["checkpoint"], record["inherits"] = self.on_disk.value, self.on_disk.inherits
         record["status"] = self.status
         record["resources"] = resources_to_json(self.resources)
         record["keep_checkpoints_num"] = self.keeper.number
@@ -308,13 +341,14 @@ class Trial:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Trial:
-        """The trial of a record; one that was running is pending."""
+        """The trial of a record. One that ran is pending, and so is one that a client held."""
         trial = cls.__new__(cls)
         whole = {**_RECORDED_LATER, **record}
         for name in _RECORDED:
             setattr(trial, name, whole[name])
         trial.resources = json_to_resources(record["resources"]) or Resources(1, 0)
-        trial.checkpoint = Checkpoint(Checkpoint.DISK, record["checkpoint"])
+        saved = record["checkpoint"]
+        trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, inherits=whole["inherits"])
         trial.keeper = CheckpointKeeper(
             record["keep_checkpoints_num"],
             record["checkpoint_score_attr"],
@@ -322,9 +356,11 @@ class Trial:
             list(record["checkpoints_kept"]),
         )
         status = TrialStatus(record["status"])
-        trial._status = status if status in _ENDS else TrialStatus.PENDING
+        ran = status is TrialStatus.RUNNING
+        trial._status = TrialStatus.PENDING if ran or trial.held else status
+        trial.held = False
         trial.runner = trial.result_logger = None
-        trial.catching_up = False
+        trial.catching_up = trial.obsolete = False
         return trial
 
     def __repr__(self) -> str:

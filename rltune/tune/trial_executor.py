@@ -42,6 +42,11 @@ class HostHandle(Protocol):
         Raises TrialFailure.
         """
 
+    def save_twice(self, directory: str) -> tuple[Any, str]:
+        """Saves the trainable under `directory` and in memory; returns the checkpoint in memory and
+        the path. Raises TrialFailure.
+        """
+
     def close(self) -> None:
         """Stops the trainable and gives back what it held; does not wait."""
 
@@ -73,6 +78,7 @@ class TrialExecutor(ABC):
         self.checkpoints_in_use = CheckpointsInUse()
         self._restoring: dict[str, str] = {}  # the checkpoint that a trial starts from, by trial id
         self.changes = 0  # how often a trial has changed its state
+        self.replaying = False  # whether schedulers are shown what has happened already
 
     # Where trials run.
 
@@ -135,22 +141,34 @@ class TrialExecutor(ABC):
         """
         checkpoint = checkpoint or trial.checkpoint
         trial.init_logger(self.log_writer)
-        assert trial.logdir is not None
         restores = checkpoint.value is not None
-        if restores and checkpoint.storage == Checkpoint.DISK:
-            self.checkpoints_in_use.hold(checkpoint.value)
-            self._restoring[trial.trial_id] = checkpoint.value
         handle = self._take_kept(trial) if restores else None
         if not restores:
             self._drop_kept()
         trial.runner = handle or self.open_host(trial)
         self.set_status(trial, Trial.RUNNING)
         self._running[trial.trial_id] = trial
+        self._begin(trial, checkpoint)
+
+    def start_again(self, trial: Trial) -> None:
+        """A running trial goes on from its checkpoint, with its config, in the host that it has."""
+        self._has_restored(trial)
+        self._begin(trial, trial.checkpoint, rebuilds=True)
+
+    def _begin(self, trial: Trial, checkpoint: Checkpoint, rebuilds: bool = False) -> None:
+        assert trial.logdir is not None
+        trial.obsolete = False
+        restores = checkpoint.value is not None
+        if restores and checkpoint.storage == Checkpoint.DISK:
+            self.checkpoints_in_use.hold(checkpoint.value)
+            self._restoring[trial.trial_id] = checkpoint.value
         order = StartOrder(
             trial.trainable_name,
             trial.config,
             trial.logdir,
             checkpoint.storage if restores else None,
+            checkpoint.inherits,
+            rebuilds,
         )
         trial.runner.start(order, checkpoint.value)
         trial.runner.begin_train()
@@ -170,15 +188,19 @@ class TrialExecutor(ABC):
             self.log_writer.drain(LOG_PATIENCE_S)
         self.set_status(trial, Trial.ERROR if error else Trial.TERMINATED)
 
-    def pause_trial(self, trial: Trial) -> None:
-        """Saves a trial in memory and frees what it held. Raises TrialFailure."""
-        self.save(trial, Checkpoint.MEMORY)
+    def pause_trial(self, trial: Trial, save: bool = True) -> None:
+        """Saves a trial in memory and frees what it held; `save` false: it goes on from the
+        checkpoint that it has. Raises TrialFailure.
+        """
+        if save:
+            self.save(trial, Checkpoint.MEMORY)
         self._release(trial, keep=True)
         self.set_status(trial, Trial.PAUSED)
 
     def unpause_trial(self, trial: Trial) -> None:
         """A paused trial waits for its start again."""
-        self.set_status(trial, Trial.PENDING)
+        if not self.replaying:
+            self.set_status(trial, Trial.PENDING)
 
     def resume_trial(self, trial: Trial) -> None:
         """Starts a paused trial from where it was."""
@@ -258,11 +280,7 @@ class TrialExecutor(ABC):
     # Records for the experiment state.
 
     def try_checkpoint_metadata(self, trial: Trial) -> None:
-        """Refreshes the record of a trial. While its newest checkpoint is in memory the record
-        stays at the last one on disk, unless the trial has ended.
-        """
-        if trial.checkpoint.storage == Checkpoint.MEMORY and not trial.is_finished():
-            return
+        """Refreshes the record of a trial."""
         record = trial.to_record()
         try:
             text = json_encoding.dumps(record, indent=2)

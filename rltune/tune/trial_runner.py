@@ -11,21 +11,21 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rltune import result as keys
-from rltune.resources import Resources
 from rltune.tune import json_encoding, resuming
-from rltune.tune.audience import COMPLETE, REMOVED, RESULT, Audience
+from rltune.tune.audience import Audience
 from rltune.tune.checkpoints import Checkpoint
 from rltune.tune.console import Console
+from rltune.tune.decisions import Decisions
 from rltune.tune.error import FailureKind, TrialFailure, TuneError, disk_full, is_disk_full
 from rltune.tune.experiment_state import ExperimentState
 from rltune.tune.interrupt import InterruptGuard
 from rltune.tune.log_writer import LogWriter
-from rltune.tune.plain import plain
 from rltune.tune.schedulers import FIFOScheduler, TrialScheduler
 from rltune.tune.suggest import SearchAlgorithm
 from rltune.tune.syncer import CloudSyncer
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import TrialExecutor, check_resources
+from rltune.tune.trial_table import TrialTable
 
 if TYPE_CHECKING:
     from rltune.tune.server.board import Board
@@ -39,7 +39,7 @@ INTERRUPT_PATIENCE_S = 60.0
 log = logging.getLogger(__name__)
 
 
-class TrialRunner:
+class TrialRunner(TrialTable):
     """Runs the trials of a search algorithm on an executor, as a scheduler decides.
 
     Args:
@@ -70,21 +70,16 @@ class TrialRunner:
         about: dict[str, Any] | None = None,
     ):
         self.search_alg = search_alg
-        self.scheduler_alg = scheduler or FIFOScheduler()
+        super().__init__(scheduler or FIFOScheduler(), trial_executor)
         self._audience = Audience(self.scheduler_alg, search_alg)
         self.replaying = False
-        self.trial_executor = trial_executor
+        self.replayed_ends: frozenset[str] = frozenset()  # by the result that is shown again
+        self._interrupted: list[Trial] = []  # that ran when the run before ended
         self.syncer = syncer
         self._console = Console(verbose)
         self._guard = guard or InterruptGuard()
-        self._trials: list[Trial] = []
-        self._by_id: dict[str, Trial] = {}
-        self._unfinished: dict[str, Trial] = {}
-        self._requests: set[str] = set()
         self._second_start: set[str] = set()
         self._stop_requests: set[str] = set()
-        self._holds: dict[str, bool] = {}  # whether a held trial has been paused for it
-        self._guests: set[str] = set()
         self._board = board
         self._about = about or {}
         self._full: tuple[int, float] | None = None
@@ -95,52 +90,21 @@ class TrialRunner:
             if local_checkpoint_dir
             else None
         )
-        trial_executor.on_record = self.state.journal.note if self.state else None
+        journal = self.state.journal if self.state else None
+        self._decisions = Decisions(self, self._audience, trial_executor, journal)
+        self._donors = self._decisions.donors
+        trial_executor.on_record = journal.note if journal else None
         trial_executor.log_writer = self._log_writer = LogWriter()
         trial_executor.on_status = board.show_status if board else None
 
     # What schedulers and users ask.
 
-    def get_trials(self) -> list[Trial]:
-        """All trials, in order of creation."""
-        return self._trials
-
-    def get_trial(self, trial_id: str) -> Trial | None:
-        return self._by_id.get(trial_id)
-
-    def has_resources(self, resources: Resources) -> bool:
-        """Whether a trial that needs this can start now."""
-        return self.trial_executor.has_resources(resources)
-
-    def first_that_fits(self, status: str) -> Trial | None:
-        """The first trial in this state, PENDING or PAUSED, that can start now."""
-        unfit: Resources | None = None
-        for trial in self.trial_executor.get_waiting_trials(status):
-            if trial.resources == unfit or trial.trial_id in self._holds:
-                continue
-            if self.has_resources(trial.resources):
-                return trial
-            if len(self._requests) == 1:
-                return None  # all trials ask for the same
-            unfit = trial.resources
-        return None
-
-    def add_trial(self, trial: Trial) -> None:
-        """Puts a trial at the end of the queue."""
-        self._take_in(trial)
-        if not trial.is_finished():
-            self.scheduler_alg.on_trial_add(self, trial)
-
-    def _take_in(self, trial: Trial) -> None:
-        self._trials.append(trial)
-        self._by_id[trial.trial_id] = trial
-        self._requests.add(str(trial.resources))
-        self.trial_executor.set_status(trial, trial.status)
-        if not trial.is_finished():
-            self._unfinished[trial.trial_id] = trial
-
     def stop_trial(self, trial: Trial) -> None:
         """Ends a trial: a running one with its next result, any other at once."""
+        if self.replaying:
+            if trial.trial_id in self.replayed_ends:
+                self._audience.remove(self, trial)
+            return
         if trial.is_finished():
             return
         if trial.status == Trial.RUNNING:
@@ -149,25 +113,26 @@ class TrialRunner:
         self._audience.remove(self, trial)
         self._end(trial)
 
-    def add_guest(self, trial: Trial) -> None:
-        """Adds a trial that came from outside: if it cannot start, that ends it and not the run."""
-        self._guests.add(trial.trial_id)
-        self.add_trial(trial)
-
-    def pause_trial(self, trial: Trial) -> None:
-        """Holds a trial until `resume_trial`: a running one is saved and paused after its next
-        result, or goes on with a warning if it cannot be saved. No scheduler starts it meanwhile.
+    def keep_donor(self, trial: Trial) -> None:
+        """Keeps the state of the trial whose result the scheduler is shown, for others to go on
+        from; the one kept before is dropped. Raises TrialFailure.
         """
-        if trial.is_finished() or trial.trial_id in self._holds:
-            return
-        self._holds[trial.trial_id] = trial.status == Trial.PENDING
-        if trial.status == Trial.PENDING:
-            self.trial_executor.set_status(trial, Trial.PAUSED)
+        if not self.replaying:
+            self._decisions.keep_donor(trial)
 
-    def resume_trial(self, trial: Trial) -> None:
-        """Ends what `pause_trial` did; a trial that the scheduler paused stays so."""
-        if self._holds.pop(trial.trial_id, False):
-            self.trial_executor.unpause_trial(trial)
+    def forget_donor(self, trial: Trial) -> None:
+        """No other trial will go on from this one's state."""
+        if not self.replaying and trial.donor is not None:
+            self._donors.forget(trial)
+            self.trial_executor.try_checkpoint_metadata(trial)
+
+    def exploit(self, trial: Trial, donor: Trial, new_config: dict[str, Any], new_tag: str) -> None:
+        """The next iteration of a trial, which does not run or whose result the scheduler is shown,
+        begins from what `keep_donor` kept of the donor, with this config and tag.
+        """
+        if not self.replaying:
+            self._donors.copy(trial, donor)
+            trial.update_config(new_config, new_tag)
 
     def is_finished(self) -> bool:
         """Whether every trial has ended and no more will come, or the time is used up. Once it is
@@ -200,6 +165,7 @@ class TrialRunner:
             self._process_next_event()
         elif self._unfinished:
             self._resolve_standstill()
+        self._donors.settle()
         self.trial_executor.on_step_end()
 
     def run(self) -> None:
@@ -248,24 +214,31 @@ class TrialRunner:
             self.syncer.wait()
 
     def resume(self, state: dict[str, Any], stop: Mapping[str, Any] | None = None) -> None:
-        """Takes over the trials of a state: finished ones stay as they are, the others wait, the
-        most recently updated first, and go on from their newest complete checkpoint. `stop` are
-        other criteria, for finished ones too.
+        """Takes over the trials of a state: finished ones stay as they are, those that ran start
+        first, and all go on from their newest complete checkpoint. `stop` are other criteria, for
+        finished ones too.
         """
         self._total_time = float(state["runner_data"].get("total_time", 0))
+        ran = {r["trial_id"] for r in state["checkpoints"] if r["status"] == Trial.RUNNING}
+        ran.update(state["runner_data"].get("interrupted", ()))
         trials = resuming.trials_of(state, stop)
         hear, self.trial_executor.on_record = self.trial_executor.on_record, None
         for trial in trials:
             self._take_in(trial)
-        self.replaying = True
+            self._donors.resume(trial)
+        self.replaying = self.trial_executor.replaying = True
         resuming.replay(self, self._audience, self.scheduler_alg, state)
-        self.replaying = False
-        for trial in sorted(self._unfinished.values(), key=lambda t: -(t.last_update_time or 0)):
+        self.replaying = self.trial_executor.replaying = False
+        for trial in resuming.in_order(self._unfinished.values()):
             self.trial_executor.set_status(trial, trial.status)  # to the end of the queue
+        self._interrupted = [
+            trial for trial in trials if trial.trial_id in ran and trial.status == Trial.PENDING
+        ]
         if self.state is not None:
             self._write_state()  # whole before the first line of its journal
             for trial in trials:
                 self.state.journal.know(trial.trial_id)
+        self._donors.settle()
         self.trial_executor.on_record = hear
 
     def _write_state(self) -> None:
@@ -276,6 +249,7 @@ class TrialRunner:
             {
                 "total_time": self._total_time,
                 "seen": resuming.seen_by(self._unfinished.values()),
+                "interrupted": [trial.trial_id for trial in self._interrupted],
                 **self._about,
                 **self._audience.get_state(),
             },
@@ -305,13 +279,27 @@ class TrialRunner:
         now = time.monotonic()
         if self._full and self._full[0] == self.trial_executor.changes and now < self._full[1]:
             return
-        while (trial := self.scheduler_alg.choose_trial_to_run(self)) is not None:
-            if trial.trial_id in self._holds:
+        while (trial := self._choose_trial()) is not None:
+            if trial in self._holds:
                 break
             self._start(trial)
         self._full = (self.trial_executor.changes, now + CLUSTER_POLL_S)
 
+    def _choose_trial(self) -> Trial | None:
+        """What ran when the run before ended comes first, as far as it fits."""
+        while self._interrupted:
+            trial = self._interrupted[0]
+            waits = trial.status == Trial.PENDING and trial not in self._holds
+            if waits and self.has_resources(trial.resources):
+                return self._interrupted.pop(0)
+            if waits and self.trial_executor.get_running_trials():
+                return None
+            self._interrupted.pop(0)
+        return self.scheduler_alg.choose_trial_to_run(self)
+
     def _start(self, trial: Trial) -> None:
+        if trial.seen_decision == TrialScheduler.PAUSE:
+            trial.seen_decision = TrialScheduler.CONTINUE
         try:
             self.trial_executor.start_trial(trial)
         except TrialFailure as failure:
@@ -327,50 +315,53 @@ class TrialRunner:
         try:
             result = self.trial_executor.fetch_result(trial)
             self._second_start.discard(trial.trial_id)
-            self._carry_out(trial, self._take_note(trial, result))
+            self._process(trial, result)
         except TrialFailure as failure:
             self._on_failure(trial, failure)
 
-    def _take_note(self, trial: Trial, result: dict[str, Any]) -> str:
-        """Decides what becomes of the trial, then logs the result, then saves."""
-        duplicate = keys.RESULT_DUPLICATE in result
-        if duplicate:
+    def _process(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Decides what becomes of the trial, and does it. The next iteration is asked for before
+        this result is logged; whatever ends the trial, after it.
+        """
+        decision, result, new = self._decide(trial, result)
+        if decision == TrialScheduler.CONTINUE and trial not in self._holds:
+            try:
+                self._save_if_needed(trial, result)
+                self._go_on(trial)
+            finally:
+                self._publish(trial, result, new)
+        else:
+            self._publish(trial, result, new)
+            self._save_if_needed(trial, result)
+            self._carry_out(trial, decision)
+
+    def _decide(self, trial: Trial, result: dict[str, Any]) -> tuple[str, dict[str, Any], bool]:
+        """What becomes of the trial, the result as others see it, and whether it is a new one."""
+        new = keys.RESULT_DUPLICATE not in result
+        if not new:
             result = {**trial.last_result, keys.DONE: True}
         result[keys.TRIAL_ID] = trial.trial_id
-        decision = self._decide(trial, result)
-        result[keys.DONE] = decision == TrialScheduler.STOP
-        if not duplicate:
-            self._total_time += result[keys.TIME_THIS_ITER_S]
+        decision = self._decisions.decide(trial, result, self._take_stop_request(trial))
+        if new:
             trial.on_result(result)
+        return decision, result, new
+
+    def _take_stop_request(self, trial: Trial) -> bool:
+        asked = trial.trial_id in self._stop_requests
+        self._stop_requests.discard(trial.trial_id)
+        return asked
+
+    def _publish(self, trial: Trial, result: dict[str, Any], new: bool) -> None:
+        """Logs and shows a result."""
+        if new:
+            self._total_time += result[keys.TIME_THIS_ITER_S]
+            trial.log_result()
             if self._board is not None:
                 self._board.show_result(trial)
         self._console.result(trial, trial.last_result, last=result[keys.DONE])
-        self._save_if_needed(trial, result)
-        return decision
-
-    def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
-        try:
-            complete = trial.should_stop(result)
-        except TuneError as error:
-            raise TrialFailure.of(error, FailureKind.RUN, retry=False) from error
-        stop_asked = trial.trial_id in self._stop_requests
-        known = trial.known_decision(result, TrialScheduler.CONTINUE)
-        if known == TrialScheduler.STOP or known is not None and not complete and not stop_asked:
-            return known
-        if complete:
-            result[keys.DONE] = True
-        self._stop_requests.discard(trial.trial_id)
-        how = COMPLETE if complete else REMOVED if stop_asked else RESULT
-        decision = self._audience.show(self, how, trial, result)
-        trial.on_decision(result, decision)
-        if self.state is not None:
-            shown = plain({k: v for k, v in result.items() if k != "config"}, keep_non_finite=True)
-            line = json_encoding.dumps(shown)
-            self.state.journal.note_result(trial.trial_id, how, decision, line)
-        return decision
 
     def _save_if_needed(self, trial: Trial, result: dict[str, Any]) -> None:
-        if not trial.should_checkpoint(result):
+        if not trial.should_checkpoint(result) or trial.obsolete:
             return
         try:
             wanted = trial.keeper.wants(result)
@@ -380,31 +371,23 @@ class TrialRunner:
         if wanted:
             self.trial_executor.save(trial, Checkpoint.DISK, result)
 
+    def _go_on(self, trial: Trial) -> None:
+        if trial.obsolete:
+            self.trial_executor.start_again(trial)
+        else:
+            self.trial_executor.continue_training(trial)
+
     def _carry_out(self, trial: Trial, decision: str) -> None:
         if decision == TrialScheduler.CONTINUE:
-            if not self._pause_if_held(trial):
-                self.trial_executor.continue_training(trial)
+            if not self._holds.pause(trial):
+                self._go_on(trial)
         elif decision == TrialScheduler.PAUSE:
-            self.trial_executor.pause_trial(trial)
+            self.trial_executor.pause_trial(trial, save=not trial.obsolete)
         elif decision == TrialScheduler.STOP:
             self.trial_executor.export_trial_if_needed(trial)
             self._end(trial)
         else:
             raise ValueError(f"{self.scheduler_alg!r} decided {decision!r}, which is no decision.")
-
-    def _pause_if_held(self, trial: Trial) -> bool:
-        if trial.trial_id not in self._holds:
-            return False
-        try:
-            self.trial_executor.pause_trial(trial)
-        except TrialFailure as failure:
-            if failure.kind is not FailureKind.RUN:
-                raise
-            log.warning("%s goes on, since it cannot be saved: %s", trial, failure.summary)
-            del self._holds[trial.trial_id]
-            return False
-        self._holds[trial.trial_id] = True
-        return True
 
     # Ends and failures.
 
@@ -413,7 +396,7 @@ class TrialRunner:
         self.trial_executor.stop_trial(trial, error=failure is not None)
         self._unfinished.pop(trial.trial_id, None)
         self._stop_requests.discard(trial.trial_id)
-        self._holds.pop(trial.trial_id, None)
+        self._holds.drop(trial)
 
     def _on_failure(self, trial: Trial, failure: TrialFailure) -> None:
         """Notes a failure; tries again if the trial has another start, else it is in error.
@@ -486,13 +469,27 @@ class TrialRunner:
                 result = self.trial_executor.settle(trial, patience)
                 decision = TrialScheduler.CONTINUE
                 if result is not None:
-                    decision = self._take_note(trial, result)
+                    decision, result, new = self._decide(trial, result)
+                    self._publish(trial, result, new)
                 if decision == TrialScheduler.STOP:
                     self._carry_out(trial, decision)
-                else:
-                    self.trial_executor.save(trial, Checkpoint.DISK)
+                elif not trial.obsolete:
+                    self._save_for_resume(trial)
             except TrialFailure as failure:
                 log.warning("%s could not be saved: %s", trial, failure.summary)
+
+    def _save_for_resume(self, trial: Trial) -> None:
+        """A checkpoint that pushes out none of those that are to be kept for their score."""
+        try:
+            wanted = trial.keeper.wants(trial.last_result)
+        except (KeyError, ValueError):
+            wanted = False
+        if wanted:
+            self.trial_executor.save(trial, Checkpoint.DISK)
+            return
+        self._donors.keep(trial, trial.last_result)
+        self._donors.forget(trial)
+        self.trial_executor.try_checkpoint_metadata(trial)
 
     def _print_status(self, last: bool = False) -> None:
         self._console.status(self._trials, self.scheduler_alg, self.trial_executor, last)

@@ -31,7 +31,7 @@ PATIENCE_S = 60.0
 
 def main(folder: Path, report: Path) -> None:
     os.environ["RAY_worker_niceness"] = "0"
-    ray.init(num_cpus=2, num_gpus=5, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, num_gpus=5, include_dashboard=False, log_to_driver=False)
     ray.init = partial(ray.init, ignore_reinit_error=True)  # every sample may start Ray
     outcomes = {}
     for document in documents():

@@ -79,5 +79,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "ray":
         import ray
 
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     main(sys.argv[1], int(sys.argv[2]))

@@ -25,7 +25,7 @@ def session() -> Iterator[None]:
         yield
         return
     environment = {"env_vars": {"PYTHONPATH": ROOT}}
-    ray.init(num_cpus=1, object_store_memory=200_000_000, runtime_env=environment)
+    ray.init("local", num_cpus=1, object_store_memory=200_000_000, runtime_env=environment)
     yield
     ray.shutdown()
 

@@ -1,0 +1,83 @@
+"""Donors: states of trials that others may go on from."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from rltune.tune.checkpoints import Checkpoint, donor_directory, is_donor_state
+from rltune.tune.error import TuneError
+from rltune.tune.trial import Trial
+from rltune.tune.trial_executor import TrialExecutor
+
+log = logging.getLogger(__name__)
+
+
+class Donors:
+    """Keeps one state per donor: in the object store, which a copy comes from, and on disk, which a
+    resumed run goes on from. A state on disk lives as long as the record of some trial names it.
+    """
+
+    def __init__(self, executor: TrialExecutor):
+        self._executor = executor
+        self._in_memory: dict[str, Checkpoint] = {}
+        self._trials: dict[str, Trial] = {}  # whose records may name such states
+        self._named: dict[str, set[str]] = {}
+        self._copies: list[tuple[Trial, Checkpoint, Checkpoint]] = []
+
+    def keep(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Saves the present state of a trial that is between two iterations. Raises TrialFailure."""
+        assert trial.logdir is not None
+        value, path = trial.runner.save_twice(donor_directory(trial.logdir))
+        self._in_memory[trial.trial_id] = Checkpoint(Checkpoint.MEMORY, value, result, True)
+        trial.donor = path
+        # The trial itself goes on from there too, if this run is killed before it saves again.
+        trial.on_disk = Checkpoint(Checkpoint.DISK, path, result)
+        self._trials[trial.trial_id] = trial
+
+    def forget(self, trial: Trial) -> None:
+        """Nobody will copy the trial's state any more."""
+        self._in_memory.pop(trial.trial_id, None)
+        trial.donor = None
+
+    def copy(self, trial: Trial, donor: Trial) -> None:
+        """The trial's next iteration begins from the donor's state, once `carry_out` was called.
+
+        Raises TuneError if the donor has none, or the trial is in the middle of an iteration.
+        """
+        if donor.donor is None:
+            raise TuneError(f"{trial} cannot go on from {donor}, of which no state was kept.")
+        on_disk = Checkpoint(Checkpoint.DISK, donor.donor, donor.last_result, True)
+        state = self._in_memory.get(donor.trial_id, on_disk)
+        self._copies.append((trial, state, on_disk))
+        self._trials[trial.trial_id] = trial
+
+    def carry_out(self) -> list[Trial]:
+        """Makes the copies that were asked for since the last call; returns their trials."""
+        copies, self._copies = self._copies, []
+        for trial, state, on_disk in copies:
+            trial.on_exploit(state, on_disk)
+        return [trial for trial, _, _ in copies]
+
+    def resume(self, trial: Trial) -> None:
+        """Takes over what the record of a trial names."""
+        self._trials[trial.trial_id] = trial
+
+    def settle(self) -> None:
+        """Removes the states that no record names any longer: call it when records are written."""
+        in_use = self._executor.checkpoints_in_use
+        for trial_id, trial in list(self._trials.items()):
+            if trial.is_finished() and trial.donor is not None:
+                self.forget(trial)
+            paths = (trial.donor, trial.on_disk.value)
+            named = {path for path in paths if path is not None and is_donor_state(path)}
+            before = self._named.pop(trial_id, set())
+            for path in named - before:
+                in_use.hold(path)
+            for path in before - named:
+                in_use.defer(path)
+                in_use.release(path)
+            if named:
+                self._named[trial_id] = named
+            else:
+                del self._trials[trial_id]
