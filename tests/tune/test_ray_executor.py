@@ -259,3 +259,23 @@ def test_t10_9_a_refused_reset_is_not_retried() -> None:
     assert "ERROR" in [trial.status for trial in trials]
     [failed] = [trial for trial in trials if trial.status == "ERROR"][:1]
     assert failed.num_failures == 1 and "reset_config" in Path(failed.error_file).read_text()
+
+
+def test_a_process_that_ray_refuses_is_a_failure_of_its_trial_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise ValueError("no such bundle")
+
+    monkeypatch.setattr("ray.util.placement_group", refuse)
+
+    class Sized(Counter):
+        @classmethod
+        def default_resource_request(cls, config: dict[str, Any]) -> Any:
+            return tune.trial.Resources(1, 0, extra_cpu=config["extra"])  # type: ignore
+
+    config = {"extra": tune.grid_search([0, 1, 0])}
+    trials = run(Sized, config=config, stop={"count": 1}, raise_on_failed_trial=False)
+    assert [trial.status for trial in trials] == ["TERMINATED", "ERROR", "TERMINATED"]
+    assert trials[1].num_failures == 1
+    assert "no such bundle" in Path(trials[1].error_file).read_text()
