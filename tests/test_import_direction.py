@@ -56,6 +56,7 @@ HOMES = {
     "jax": {"rltune/frameworks/_jax.py"},
     "ray": {
         "rltune/rollout/worker_set.py",
+        "rltune/tune/ray_nodes.py",
         "rltune/tune/ray_slots.py",
         "rltune/tune/ray_trial_executor.py",
         "rltune/tune/util.py",
