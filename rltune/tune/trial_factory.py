@@ -22,6 +22,7 @@ def create_trial(
     experiment_dir: str,
     experiment_tag: str,
     evaluated_params: dict[str, Any] | None = None,
+    trial_id: str | None = None,
 ) -> Trial:
     """A trial of a resolved spec. Nothing is written and nothing is started.
 
@@ -41,6 +42,7 @@ def create_trial(
     return Trial(
         spec["run"],
         config=config,
+        trial_id=trial_id,
         local_dir=experiment_dir,
         experiment_tag=experiment_tag,
         evaluated_params=evaluated_params,
