@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,13 @@ def results_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "results"
     monkeypatch.setenv("TUNE_RESULT_DIR", str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """An algorithm sets the level of its process: the next test has the default again."""
+    yield
+    logging.getLogger("rltune").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
