@@ -223,6 +223,7 @@ class UnifiedLogger(Logger):
 
     def close(self) -> None:
         self._each(_Guarded.call, "close")
+        self._syncer.wait()  # the last pull begins when the one before has ended
         self._syncer.sync_down()
         self._syncer.wait()
 

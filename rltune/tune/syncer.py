@@ -19,6 +19,9 @@ from rltune.trainable import node_ip
 from rltune.tune.error import TuneError
 
 SYNC_PERIOD_S = 300.0
+# How long a transfer is waited for, from its start, where a trial ends and where a run ends. One
+# that takes longer, or hangs, goes on by itself.
+TRIAL_PATIENCE_S, RUN_PATIENCE_S = 60.0, 1800.0
 CLOUD_COMMANDS = {
     "s3://": "aws s3 sync {source} {target}",
     "gs://": "gsutil rsync -r {source} {target}",
@@ -100,10 +103,10 @@ class CloudSyncer:
         return self._start_upload(self._transfer)
 
     def sync_up(self) -> bool:
-        """Starts an upload now, after the one that may be under way."""
+        """Starts an upload now, after the one that may be under way; tells whether it did."""
         if self._transfer is None:
             return False
-        self._transfer.wait()
+        self.wait()
         return self._start_upload(self._transfer)
 
     def sync_down(self) -> bool:
@@ -119,8 +122,10 @@ class CloudSyncer:
         return self._transfer.start(self._remote_dir, self._local_dir) and self._transfer.wait()
 
     def wait(self) -> bool:
-        """Waits for the transfer under way; tells whether it succeeded (True if there was none)."""
-        return self._transfer is None or self._transfer.wait()
+        """Waits for the transfer under way, at most half an hour after its start; tells whether it
+        succeeded (True if there was none).
+        """
+        return self._transfer is None or self._transfer.wait(RUN_PATIENCE_S)
 
     def close(self) -> None:
         """The last call: waits for the transfer under way."""
@@ -167,8 +172,10 @@ class LogSyncer:
         return self._start(os.path.join(self._local_dir, ""), target) and self.wait()
 
     def wait(self) -> bool:
-        """Waits for the transfer under way; tells whether it succeeded."""
-        return self._transfer is None or self._transfer.wait()
+        """Waits for the transfer under way, at most a minute after its start; tells whether it
+        succeeded.
+        """
+        return self._transfer is None or self._transfer.wait(TRIAL_PATIENCE_S)
 
     @staticmethod
     def _is_remote(worker_ip: str | None) -> bool:
@@ -198,19 +205,32 @@ class _Transfer:
         self._log: str | None = None
         self._thread: threading.Thread | None = None
         self._succeeded = True
+        self._begin = 0.0
 
     def start(self, source: str, target: str) -> bool:
         """Begins the transfer; False, with a warning, while another is under way."""
         if self._thread is not None and self._thread.is_alive():
             log.warning("A sync is skipped: the one before it still runs (%s).", self._command)
             return False
+        self._begin = time.monotonic()
         self._thread = threading.Thread(target=self._run, args=(source, target), daemon=True)
         self._thread.start()
         return True
 
-    def wait(self) -> bool:
-        if self._thread is not None:
-            self._thread.join()
+    def wait(self, patience: float | None = None) -> bool:
+        """Whether it succeeded within `patience` seconds from its start; None: however long."""
+        if self._thread is None:
+            return True
+        timeout = None
+        if patience is not None:
+            timeout = max(0.0, self._begin + patience - time.monotonic())
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            log.warning(
+                "A sync has not ended within %g s: the run goes on without it (%s).",
+                patience,
+                self._command,
+            )
         return self._succeeded
 
     def _run(self, source: str, target: str) -> None:

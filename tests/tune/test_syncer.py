@@ -248,3 +248,35 @@ def test_t7_3_a_trial_is_pulled_at_its_first_result_and_at_its_end(local: Path) 
     assert len(calls) == 2 and len(set(calls)) == 1
     source, target = calls[0]
     assert source.endswith(f"@192.0.2.1:{local}/") and target == str(local)
+
+
+def test_t7_3_the_last_pull_waits_for_the_one_before(local: Path) -> None:
+    calls = Calls()
+
+    def slow(source: str, target: str) -> None:
+        time.sleep(0.2)
+        calls(source, target)
+
+    logger = UnifiedLogger({}, str(local), [], sync_function=slow)
+    logger.on_result({"node_ip": "192.0.2.1"})
+    logger.close()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("command", ["sleep 60; : {source} {target}", "function"])
+def test_a_sync_that_hangs_holds_up_no_end(
+    command: str, local: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    never = threading.Event()
+    hangs: Any = command if command != "function" else lambda source, target: never.wait(60)
+    monkeypatch.setattr(syncer, "TRIAL_PATIENCE_S", 0.2)
+    monkeypatch.setattr(syncer, "RUN_PATIENCE_S", 0.2)
+    begin = time.monotonic()
+    logger = UnifiedLogger({}, str(local), [], sync_function=hangs)
+    logger.on_result({"node_ip": "192.0.2.1"})
+    logger.close()
+    cloud = get_cloud_syncer(str(local), "/y", sync_to_cloud=hangs)
+    assert cloud.sync_up() and not cloud.sync_up() and not cloud.wait()
+    assert time.monotonic() - begin < 30
+    assert "the run goes on without it" in caplog.text
+    never.set()
