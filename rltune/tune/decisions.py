@@ -36,6 +36,7 @@ class Decisions:
         self._executor, self._journal = executor, journal
         self.donors = Donors(executor)
         self._shown: dict[str, Any] = {}
+        self._kept: list[Trial] = []  # the same trial, if its state was kept since
 
     def decide(self, trial: Trial, result: dict[str, Any], stop_asked: bool) -> str:
         """Takes note of a result and of what is decided on it. Raises TrialFailure."""
@@ -60,13 +61,13 @@ class Decisions:
         TrialFailure.
         """
         self.donors.keep(trial, self._shown)
-        self._executor.try_checkpoint_metadata(trial)
+        self._kept = [trial]
 
     def _ask(self, trial: Trial, result: dict[str, Any], how: str) -> str:
-        self._shown = result
+        self._shown, self._kept = result, []
         decision = self._audience.show(self._runner, how, trial, result)
         trial.on_decision(result, decision)
-        for changed in self.donors.carry_out():
+        for changed in [*self._kept, *self.donors.carry_out()]:
             self._executor.try_checkpoint_metadata(changed)
         if self._journal is not None:
             self._journal.note_result(trial.trial_id, how, decision, _as_json(result))
