@@ -119,7 +119,8 @@ class AlgorithmConfig(Config):
         100, "last episodes that episode_reward_mean covers", low=1
     )
     store_buffer_in_checkpoints: bool = option(
-        False, "replay buffer in checkpoints: exact continuation, larger files"
+        False,
+        "replay buffer in checkpoint files: exact continuation, larger files (in memory it is always kept)",
     )
     log_sys_usage: bool = option(True, "key perf: CPU and memory in use")
     log_level: str = option(

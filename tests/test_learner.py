@@ -128,3 +128,28 @@ def test_weights_handed_out_are_a_copy() -> None:
     made.update(batch(), INDEX, COEFFS)
     for name in kept:
         np.testing.assert_array_equal(weights[name], kept[name])
+
+
+@pytest.mark.parametrize("has_target", [False, True])
+def test_a_reset_learner_is_a_new_one(has_target: bool) -> None:
+    used, fresh = learner(0, has_target=has_target), learner(5, has_target=has_target)
+    updater = used._updater
+    used.update(batch(), INDEX, COEFFS)
+    used.reset(MODEL, np.random.default_rng(5))
+    assert used._updater is updater and used.coeffs_in_use == {}
+    for each in (used, fresh):
+        each.update(batch(), INDEX, COEFFS)
+    assert used.weights_version == fresh.weights_version
+    one, other = used.get_state(), fresh.get_state()
+    assert one.keys() == other.keys() and one["t"] == other["t"] == len(INDEX)
+    for part in one.keys() - {"t", "weights_version"}:
+        for name in one[part]:
+            np.testing.assert_array_equal(one[part][name], other[part][name])
+
+
+def test_a_model_of_another_shape_is_built_anew() -> None:
+    wide = ActorCritic(3, 2, ModelConfig(fcnet_hiddens=(9,)), has_value=False)
+    used = learner(0)
+    used.reset(wide, np.random.default_rng(5))
+    shapes = {name: w.shape for name, w in used.get_weights().items()}
+    assert shapes == {n: w.shape for n, w in wide.init(np.random.default_rng(5)).items()}

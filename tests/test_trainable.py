@@ -267,3 +267,27 @@ def test_t5_2_perf_only_when_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
     trainable.stop()
     assert set(result["perf"]) >= {"cpu_util_percent", "ram_util_percent"}
     assert 0 <= result["perf"]["ram_util_percent"] <= 100
+
+
+def test_inheriting_is_restoring_unless_a_class_says_otherwise(tmp_path: Path) -> None:
+    donor, heir = make(Reports, tmp_path / "a"), make(Reports, tmp_path / "b", mine=True)
+    donor.train()
+    heir.inherit(donor.save())
+    assert heir.done == 1 and heir.iteration == 1 and heir.config["mine"]
+    donor.train()
+    heir.inherit_from_object(donor.save_to_object())
+    assert heir.done == 2 and heir.iteration == 2
+    assert not list((tmp_path / "b").iterdir())
+
+
+def test_a_class_may_inherit_in_its_own_way(tmp_path: Path) -> None:
+    class Keeps(Reports):
+        def inherit(self, checkpoint_path: str) -> None:
+            own = self.config["own"]
+            super().inherit(checkpoint_path)
+            self.kept = own
+
+    donor, heir = make(Reports, tmp_path / "a"), make(Keeps, tmp_path / "b", own=3)
+    donor.train()
+    heir.inherit_from_object(donor.save_to_object())
+    assert heir.kept == 3 and heir.done == 1

@@ -23,7 +23,8 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rltune import packing
@@ -172,12 +173,13 @@ class FunctionRunner(Trainable):
         self._stop()
         self._prepare(restored_from=checkpoint)
 
-    def restore_from_object(self, packed: bytes) -> None:
+    @contextmanager
+    def _files_of(self, packed: bytes) -> Iterator[str]:
         """As of any Trainable; but the files stay until the first report, since the function reads
         them when it starts.
         """
         unpacked = tempfile.TemporaryDirectory(prefix="restored", dir=self.logdir)
-        self.restore(os.path.join(unpacked.name, packing.unpack(packed, unpacked.name)))
+        yield os.path.join(unpacked.name, packing.unpack(packed, unpacked.name))
         self._unpacked = unpacked
 
     def _check_restored(self) -> None:

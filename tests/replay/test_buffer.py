@@ -224,3 +224,43 @@ def test_errors_say_what_is_wrong(one_env):
         buffer.add({**fragment, "actions": fragment["actions"] * 0.5})
     with pytest.raises(ValueError, match="has capacity 5, this one 6"):
         new_buffer(6).set_state(buffer.get_state())
+
+
+@pytest.mark.parametrize("sizes", [(), (3,), (4, 9), (30,)])
+@pytest.mark.parametrize("capacity", [7, 21, 40])
+def test_an_inherited_buffer_has_the_newest_rows_that_fit(random_fragment, sizes, capacity):
+    rng = np.random.default_rng(3)
+    donor, heir = new_buffer(21, seed=1), new_buffer(capacity, seed=2)
+    heir.add(random_fragment(rng, 20, 3))
+    rng_before = heir.get_state()[1]["rng"]
+    steps, first = [], 0
+    for size in sizes:
+        fragment = random_fragment(rng, size, 2, first)
+        donor.add(fragment)
+        steps.append(fragment["step"])
+        first += 2 * size
+    heir.inherit(saved(donor))
+    arrays, meta = heir.get_state()
+    assert meta["rng"] == rng_before
+    expected = np.concatenate([*steps, np.zeros((0, 2), int)])[-min(10, capacity // 2) :]
+    assert meta["times"] == len(expected)
+    if sizes:
+        np.testing.assert_array_equal(arrays["columns/step"], expected)
+        assert len(heir) == int(arrays["columns/valid"].sum())
+
+
+def test_an_inherited_buffer_goes_on_with_other_episodes(one_env):
+    donor, heir = new_buffer(10), new_buffer(10)
+    donor.add(one_env([1.0, 2.0]))  # its episode goes on
+    heir.inherit(saved(donor))
+    heir.add(one_env([100.0], first=50))
+    columns = heir.gather(np.array([0, 1, 2]), 3, 0.5)
+    np.testing.assert_allclose(columns["rewards"], [1.0 + 0.5 * 2.0, 2.0, 100.0])
+    np.testing.assert_allclose(columns["discounts"], [0.25, 0.5, 0.5])  # cut, not terminated
+
+
+def test_a_terminated_episode_stays_terminated(one_env):
+    donor, heir = new_buffer(10), new_buffer(10)
+    donor.add(one_env([1.0, 2.0], terminateds=(1,)))
+    heir.inherit(saved(donor))
+    assert heir.gather(np.array([1]), 1, 0.5)["discounts"] == [0.0]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rltune.replay import PrioritizedReplayBuffer
+from rltune.replay import PrioritizedReplayBuffer, ReplayBuffer
 
 
 def new_buffer(capacity: int, alpha: float = 1.0, eps: float = 1e-6, seed: int = 0):
@@ -129,3 +129,31 @@ def test_errors_say_what_is_wrong(one_env):
     buffer.add(one_env([1.0]))
     with pytest.raises(ValueError, match="td_errors must be finite"):
         buffer.update_priorities(np.array([0]), np.array([np.nan]))
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(0.6, 0.6), (0.5, 1.0), (0.0, 1.0), (1.0, 0.0)])
+@pytest.mark.parametrize("capacity", [4, 6, 9])
+def test_priorities_are_inherited_with_the_heir_s_alpha(one_env, mine, theirs, capacity):
+    donor, heir = new_buffer(6, theirs), new_buffer(capacity, mine, seed=2)
+    donor.add(one_env([0.0] * 6))
+    donor.add(one_env([0.0] * 2, invalid=(1,)))  # times 2..5, 0, 1
+    errors = np.array([5.0, 6.0, 1.0, 2.0, 3.0, 4.0])
+    donor.update_priorities(np.arange(6), errors)
+    heir.inherit(donor.get_state())
+    kept = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0])[-capacity:]
+    if theirs == 0.0:  # nothing is known of them
+        kept = np.minimum(kept, 1.0)
+    eps = 0.0 if theirs == 0.0 else donor.eps
+    expected = np.where(kept > 0, (kept + eps) ** mine, 0.0)
+    np.testing.assert_allclose(heir.get_state()[0]["priorities"], expected, rtol=1e-12)
+
+
+def test_rows_of_a_uniform_buffer_are_as_new(one_env):
+    donor, heir = ReplayBuffer(6, np.random.default_rng(1)), new_buffer(6)
+    donor.add(one_env([0.0] * 3, invalid=(1,)))
+    heir.add(one_env([0.0]))
+    heir.update_priorities(np.array([0]), np.array([50.0]))
+    heir.inherit(donor.get_state())
+    np.testing.assert_array_equal(heir.get_state()[0]["priorities"], [1.0, 0.0, 1.0])
+    heir.inherit(ReplayBuffer(6, np.random.default_rng(1)).get_state())
+    assert len(heir) == 0

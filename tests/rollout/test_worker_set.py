@@ -187,3 +187,92 @@ def test_another_number_of_workers_starts_new_episodes(
     assert same_state(none.learner.get_state(), two.learner.get_state())
     assert "2 rollout workers, this run 1" in caplog.text
     assert none.train()["training_iteration"] == 2
+
+
+def pids(algorithm: Algorithm) -> list[int]:
+    import ray
+
+    asked = [
+        actor.__ray_call__.remote(lambda worker: os.getpid()) for actor in algorithm.workers._actors
+    ]
+    return ray.get(asked)
+
+
+@pytest.mark.parametrize("cls", [PPO, pytest.param(DQN, marks=pytest.mark.slow)])
+def test_a_reset_keeps_the_actors_and_nothing_else(
+    built: list[Algorithm], cls: type[Algorithm]
+) -> None:
+    """T10.9: for the rollout actors of a reused trial"""
+    former = {"observation_filter": "MeanStdFilter", "normalize_rewards": True, "seed": 1}
+    used = make(built, cls, num_workers=2, num_envs_per_worker=2, **former)
+    used.train()
+    used.workers.num_restarts = 4
+    before = pids(used)
+    more: dict[str, Any] = {"num_cpus_per_worker": 0.5, "num_workers": 2, "env": "Acrobot-v1"}
+    assert used.reset_config(small_config(cls, **more, lr=0.02, seed=2))
+    assert pids(used) == before
+    fresh = make(built, cls, **more, lr=0.02, seed=2)
+    for _ in range(2):
+        assert repeatable(used.train()) == repeatable(fresh.train())
+    assert same_state(used.get_state(), fresh.get_state())
+
+
+@pytest.mark.slow
+def test_other_processes_are_started_where_they_must_be(built: list[Algorithm]) -> None:
+    used, fresh = make(built, PPO, num_workers=1), make(built, PPO, num_workers=2)
+    before = pids(used)
+    for workers, cpus in ((2, 0.5), (2, 0.25), (0, 0.25)):
+        used.reset_config(small_config(PPO, num_workers=workers, num_cpus_per_worker=cpus))
+        now = pids(used)
+        assert len(now) == workers and not set(now) & set(before)
+        before = now
+        if workers:
+            reference = fresh if cpus == 0.5 else None
+            result = used.train()
+            assert reference is None or repeatable(result) == repeatable(reference.train())
+
+
+def test_an_actor_that_is_lost_before_a_reset_is_replaced(built: list[Algorithm]) -> None:
+    import ray
+
+    used = make(built, PPO, num_workers=2)
+    before = pids(used)
+    ray.kill(used.workers._actors[0])
+    assert used.reset_config(small_config(PPO, num_workers=2, num_cpus_per_worker=0.5, seed=4))
+    now = pids(used)
+    assert now[1] == before[1] and now[0] != before[0]
+    assert used.train()["num_healthy_workers"] == 2
+
+
+def test_a_reset_to_an_environment_that_cannot_be_made(built: list[Algorithm]) -> None:
+    used = make(built, PPO, num_workers=1)
+    config = {"num_workers": 1, "num_cpus_per_worker": 0.5}
+    with pytest.raises(LookupError, match="the licence server does not answer"):
+        used.reset_config(small_config(PPO, env=BrokenEnv, **config))
+    assert used.reset_config(small_config(PPO, **config))
+    assert used.train()["training_iteration"] == 1
+
+
+def test_what_other_workers_learned_leaves_the_environments_alone(built: list[Algorithm]) -> None:
+    donor, heir = (make(built, PPO, num_workers=1, seed=seed) for seed in (1, 2))
+    donor.train()
+    before = heir.workers.get_state()["workers"]
+    heir.inherit_from_object(donor.save_to_object())
+    assert same_state(heir.workers.get_state()["workers"], before)
+    assert same_state(heir.get_weights(), donor.get_weights())
+    assert heir.train()["info"]["learner"] != donor.train()["info"]["learner"]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_knows_how_often_each_worker_was_replaced(built: list[Algorithm]) -> None:
+    import ray
+
+    algorithm, restored = (make(built, PPO, num_workers=2) for _ in range(2))
+    ray.kill(algorithm.workers._actors[1])
+    assert algorithm.train()["num_worker_restarts"] == 1
+    restored.restore(algorithm.save())
+    state = restored.workers.get_state()
+    assert (state["restarts"], state["num_restarts"]) == ([0, 1], 1)
+    ray.kill(restored.workers._actors[1])
+    assert restored.train()["num_worker_restarts"] == 2
+    assert restored.workers.get_state()["restarts"] == [0, 2]

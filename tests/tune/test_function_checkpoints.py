@@ -160,3 +160,14 @@ def test_t4_3_a_function_in_an_actor_goes_on_after_its_death(ray_cluster: None) 
 
     [trial] = tune.run(dies, stop={"value": 5}, checkpoint_freq=2, max_failures=1, verbose=0)
     assert trial.num_failures == 1 and column(trial, "value") == [1, 2, 3, 3, 4, 5]
+
+
+@pytest.mark.parametrize("take", ["restore_from_object", "inherit_from_object"])
+def test_a_function_goes_on_from_another_s_checkpoint_in_memory(take: str) -> None:
+    donor, heir = wrap_function(count)({}), wrap_function(count)({})
+    for _ in range(3):
+        donor.train()
+    getattr(heir, take)(donor.save_to_object())
+    assert heir.train()["value"] == 4
+    for trainable in (donor, heir):
+        trainable.stop()
