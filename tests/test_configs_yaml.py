@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from rltune.cli.checks import check_experiment
+from rltune.cli.experiments import build_experiments
+from rltune.cli.plan import make_plan
+from rltune.cli.train import train
 from rltune.cli.yaml_file import load_experiments
 
 FILES = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.yaml"))
@@ -28,11 +31,13 @@ def test_a_config(path: Path) -> None:
     assert any(line.startswith("# Numbers: ") for line in header)
     experiments = load_experiments(path)
     assert list(experiments) == [path.stem]
-    for name, spec in experiments.items():
+    for spec in experiments.values():
         assert spec["stop"].keys() == {"episode_reward_mean", "timesteps_total"}
         assert all(isinstance(value, int | float) for value in spec["stop"].values())
-        _, trials = check_experiment(name, spec)  # every point of a grid through validate_config
-        assert trials
+    flags = train.make_context("train.py", ["-f", str(path)]).params
+    plan = make_plan(build_experiments(flags)[0], flags)  # every trial through validate_config
+    tuning = plan.tuning[path.stem]
+    assert (tuning.scheduler is not None) == path.stem.startswith("pbt-") == tuning.reuse_actors
 
 
 def test_the_grid_is_one() -> None:

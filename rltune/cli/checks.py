@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rltune import registry
@@ -15,7 +15,7 @@ from rltune.envs.errors import EnvError
 from rltune.trainable import METADATA_SUFFIX
 from rltune.tune.error import TuneError
 from rltune.tune.experiment import Experiment
-from rltune.tune.ranges import with_hints
+from rltune.tune.ranges import at_ends, read_ranges, with_hints
 from rltune.tune.suggest.variant_generator import RecursiveDependencyError, generate_variants
 from rltune.tune.trial import ExportFormat, Trial
 from rltune.tune.trial_factory import VARIABLE_PARTS, create_trial
@@ -74,7 +74,8 @@ def is_algorithm(cls: Any) -> bool:
 def check_experiment(name: str, spec: Mapping[str, Any]) -> tuple[Experiment, list[Trial]]:
     """The experiment, and a trial for each point of its grid. Nothing is started or written.
 
-    Raises ConfigError with every problem of every trial, or another of MISTAKES.
+    Ranges are tried at their ends, so that no draw can be refused later. Raises ConfigError with
+    every problem of every trial, or another of MISTAKES.
     """
     run = spec["run"]
     spec = {**spec, "run": trainable(run)[0] if isinstance(run, str) else run}
@@ -82,18 +83,29 @@ def check_experiment(name: str, spec: Mapping[str, Any]) -> tuple[Experiment, li
         spec["restore"] = _existing_checkpoint(spec["restore"], spec["run"])
     ExportFormat.validate(spec.get("export_formats") or [])
     experiment = Experiment.from_json(name, spec)
+    parts = {part: experiment.spec[part] for part in VARIABLE_PARTS}
+    points = list(_variants(parts))
+    config = {key: read_ranges(value) for key, value in experiment.spec["config"].items()}
+    for extreme in at_ends(config):
+        _example_trials(experiment, _variants({**parts, "config": extreme}))
+    return experiment, _example_trials(experiment, points)
+
+
+def _example_trials(experiment: Experiment, points: Iterable[dict[str, Any]]) -> list[Trial]:
+    """A trial for each point. Raises ConfigError with the problems of all of them."""
     trials: list[Trial] = []
     problems: dict[str, None] = {}  # trials share problems: each once, in the order of the trials
-    for point in _variants({part: experiment.spec[part] for part in VARIABLE_PARTS}):
+    for point in points:
         try:
             trials.append(create_trial({**experiment.spec, **point}, experiment.checkpoint_dir, ""))
         except ConfigError as error:
-            problems.update(dict.fromkeys(f"{name}: {problem}" for problem in error.problems))
+            told = (f"{experiment.name}: {problem}" for problem in error.problems)
+            problems.update(dict.fromkeys(told))
         except ValueError as error:
-            raise ConfigError([f"{name}: {error}"]) from error
+            raise ConfigError([f"{experiment.name}: {error}"]) from error
     if problems:
         raise ConfigError(list(problems), "The experiment")
-    return experiment, trials
+    return trials
 
 
 def check_settings(algorithm: Any, config: Mapping[str, Any]) -> None:

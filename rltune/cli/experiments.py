@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from rltune.cli.params import flag_name
+from rltune.cli.tuning import ARGUMENTS_OF, TUNING_KEYS
 from rltune.cli.yaml_file import load_experiments
 from rltune.config import ConfigError
+from rltune.tune.ranges import RANGES
 
 SPEC_FLAGS = (
     "run",
@@ -22,19 +25,15 @@ SPEC_FLAGS = (
     "restore",
     "local_dir",
     "upload_dir",
+    *TUNING_KEYS,
 )
-"""Flags that are spec keys of the same name: they replace what the file says."""
+"""Flags that are spec keys of the same name: they override what the file says."""
 
 LOG_LEVELS = {1: "INFO", 2: "DEBUG"}
 """-v and -vv as values of the config key `log_level`."""
 
-UNRESOLVED = ({"grid_search"}, {"eval"})
+UNRESOLVED = [{word} for word in ("grid_search", "eval", *RANGES)]
 """Keys of a dict that stands for a value still to be chosen: replaced whole, never merged into."""
-
-
-def flag_name(parameter: str) -> str:
-    """`num_samples` as it is typed: `--num-samples`."""
-    return "--" + parameter.replace("_", "-")
 
 
 def build_experiments(flags: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -50,6 +49,7 @@ def build_experiments(flags: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any
         notes.append("--no-ray-ui: Ray's dashboard is never started")
     experiments = {}
     for name, spec in _named_specs(given).items():
+        spec = _without_arguments_of_others(name, spec, given, notes)
         for flag, patch in overrides:
             changes: list[str] = []
             spec = merge(spec, patch, "", changes)
@@ -74,6 +74,18 @@ def _named_specs(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         raise ConfigError([f"--experiment-name {name}: the file holds {len(specs)}: {names}"])
     (spec,) = specs.values()
     return {name: spec}
+
+
+def _without_arguments_of_others(
+    name: str, spec: dict[str, Any], given: Mapping[str, Any], notes: list[str]
+) -> dict[str, Any]:
+    """The spec of the file without what its scheduler or search takes, if a flag names another."""
+    for key, arguments in ARGUMENTS_OF.items():
+        was, wanted = str(spec.get(key)), given.get(key, str(spec.get(key)))
+        if arguments in spec and was.lower() != wanted.lower():
+            spec = {k: v for k, v in spec.items() if k != arguments}
+            notes.append(f"{name}: {flag_name(key)} {wanted}: {arguments} of {was} is left out")
+    return spec
 
 
 def _overrides(given: Mapping[str, Any], notes: list[str]) -> list[tuple[str, dict[str, Any]]]:

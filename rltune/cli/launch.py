@@ -27,8 +27,8 @@ TRACEBACK_LINES = 12
 def show_banner(plan: Plan, notes: Iterable[str]) -> None:
     """What runs, where, and what overrode what."""
     for experiment in plan.experiments:
-        what = f"{_describe(experiment.spec)}, results in {experiment.checkpoint_dir}"
-        click.echo(f"{experiment.name}: {what}")
+        what = _describe(experiment.spec) + plan.tuning[experiment.name].describe()
+        click.echo(f"{experiment.name}: {what}, results in {experiment.checkpoint_dir}")
         if not experiment.spec["stop"]:
             click.echo(f"{experiment.name}: no --stop given, runs until it is interrupted")
     if any(plan.resume.values()) and not all(plan.resume.values()):
@@ -53,16 +53,20 @@ def _describe(spec: dict[str, Any]) -> str:
 
 def run(plan: Plan) -> int:
     """Runs the experiments one after another; returns the exit code."""
-    executor = make_executor(plan)
+    executors: dict[bool, TrialExecutor] = {}
     trials: list[Trial] = []
     for experiment in plan.experiments:
+        tuning = plan.tuning[experiment.name]
+        if tuning.reuse_actors not in executors:
+            executors[tuning.reuse_actors] = make_executor(plan, tuning.reuse_actors)
         with bad_input(*MISTAKES):
             trials += tune.run(
                 experiment,
-                scheduler=plan.scheduler(),
+                search_alg=tuning.search_alg,
+                scheduler=tuning.scheduler,
                 verbose=plan.verbose,
                 resume=plan.resume[experiment.name],
-                trial_executor=executor,
+                trial_executor=executors[tuning.reuse_actors],
                 raise_on_failed_trial=False,
                 return_trials=True,
                 resume_command=resume_command(sys.argv),
@@ -73,13 +77,13 @@ def run(plan: Plan) -> int:
     return FAILED if failed else SUCCESS
 
 
-def make_executor(plan: Plan) -> TrialExecutor:
-    """One executor for all experiments."""
+def make_executor(plan: Plan, reuse_actors: bool) -> TrialExecutor:
+    """One executor for all experiments that agree about `reuse_actors`."""
     if plan.executor == "local":
-        return LocalTrialExecutor()
+        return LocalTrialExecutor(reuse_actors=reuse_actors)
     if plan.ray_address is not None:
         os.environ["RAY_ADDRESS"] = plan.ray_address  # what Ray itself joins by
-    return RayTrialExecutor(plan.queue_trials, **plan.cluster)
+    return RayTrialExecutor(plan.queue_trials, reuse_actors, **plan.cluster)
 
 
 def resume_command(argv: list[str]) -> str:

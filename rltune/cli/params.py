@@ -1,4 +1,4 @@
-"""Types of flags: JSON text that says where it is wrong, and lists of words."""
+"""Flags: their names, and types: JSON text that says where it is wrong, and lists of words."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def json_object(text: str | dict[str, Any]) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise click.BadParameter(f"it must be a JSON object like '{{\"key\": 1}}', not {text}")
     return parsed
+
+
+def flag_name(parameter: str) -> str:
+    """`num_samples` as it is typed: `--num-samples`."""
+    return "--" + parameter.replace("_", "-")
 
 
 def words(text: str | list[str]) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rltune.cli.checks import check_experiment
-from rltune.cli.experiments import flag_name
-from rltune.cli.schedulers import make_scheduler
+from rltune.cli.params import flag_name
+from rltune.cli.tuning import TUNING_KEYS, Tuning, make_tuning
 from rltune.config import ConfigError
 from rltune.tune import experiment_state
 from rltune.tune.experiment import Experiment
@@ -42,8 +42,8 @@ class Plan:
     cluster: dict[str, Any]
     """What RayTrialExecutor takes about a new local cluster, where it was given."""
     queue_trials: bool
-    scheduler: Callable[[], Any]
-    """Makes the scheduler of an experiment; None leaves it to the runner."""
+    tuning: dict[str, Tuning]
+    """By experiment: what else `tune.run` takes."""
     resume: dict[str, str | bool]
     """By experiment: what `tune.run` takes as `resume`."""
     verbose: int
@@ -56,10 +56,15 @@ def make_plan(specs: Mapping[str, Mapping[str, Any]], flags: Mapping[str, Any]) 
     """
     given = {key: value for key, value in flags.items() if value is not None and value is not False}
     _check_ray_flags(given)
-    scheduler = _scheduler(given)
-    checked = [check_experiment(name, spec) for name, spec in specs.items()]
-    experiments = [experiment for experiment, _ in checked]
-    points = [trial for _, trials in checked for trial in trials]
+    experiments: list[Experiment] = []
+    points: list[Trial] = []
+    tuning: dict[str, Tuning] = {}
+    for name, spec in specs.items():
+        about = {key: value for key, value in spec.items() if key not in TUNING_KEYS}
+        experiment, trials = check_experiment(name, about)
+        experiments.append(experiment)
+        points += trials
+        tuning[name] = make_tuning(spec, experiment, trials)
     executor, reason = _executor(given, experiments, points)
     cluster = {key.removeprefix("ray_"): given[key] for key in CLUSTER_FLAGS if key in given}
     cores = os.cpu_count() or 1
@@ -79,7 +84,7 @@ def make_plan(specs: Mapping[str, Mapping[str, Any]], flags: Mapping[str, Any]) 
         ray_address=given.get("ray_address"),
         cluster=cluster,
         queue_trials="queue_trials" in given,
-        scheduler=scheduler,
+        tuning=tuning,
         resume=_resume(given.get("resume", False), experiments),
         verbose=1 + given.get("verbosity", 0),
     )
@@ -147,13 +152,3 @@ def _resume(resume: str | bool, experiments: list[Experiment]) -> dict[str, str 
         places = ", ".join(experiment.checkpoint_dir for experiment in experiments)
         raise ConfigError([f"--resume: no experiment has begun in {places}"])
     return {experiment.name: experiment.name in begun for experiment in experiments}
-
-
-def _scheduler(given: Mapping[str, Any]) -> Callable[[], Any]:
-    if "scheduler" not in given:
-        if "scheduler_config" in given:
-            raise ConfigError(["--scheduler-config needs --scheduler NAME"])
-        return lambda: None
-    name, arguments = given["scheduler"], given.get("scheduler_config", {})
-    make_scheduler(name, arguments)  # a mistake in it shows now, not between two experiments
-    return lambda: make_scheduler(name, arguments)

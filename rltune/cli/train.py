@@ -9,6 +9,8 @@ from click import Choice, IntRange, Option
 
 from rltune.cli.outcome import bad_input, run_command
 from rltune.cli.params import json_object, words
+from rltune.cli.schedulers import SCHEDULERS
+from rltune.cli.searches import SEARCH_ALGS
 
 PATH = click.Path()
 POSITIVE = IntRange(min=1)
@@ -51,8 +53,26 @@ SECTIONS = {
             type=json_object,
             help="For trainables that do not compute their own.",
         ),
-        Option(["--scheduler"], help="Name of a scheduler; a wrong one lists them."),
-        Option(["--scheduler-config"], type=json_object, help="Arguments of the scheduler."),
+        Option(["--scheduler"], help=f"What stops trials early: {', '.join(SCHEDULERS)}."),
+        Option(
+            ["--scheduler-config"],
+            type=json_object,
+            help="What the class of the scheduler takes, e.g. its metric.",
+        ),
+        Option(
+            ["--search-alg"],
+            help=f"What chooses the values of ranges: {', '.join(SEARCH_ALGS)}.",
+        ),
+        Option(
+            ["--search-config"],
+            type=json_object,
+            help="What the class of the search algorithm takes, except for the space.",
+        ),
+        Option(
+            ["--reuse-actors/--no-reuse-actors"],
+            default=None,
+            help="A trial that starts from a checkpoint takes over an actor.",
+        ),
         Option(
             ["--max-failures"],
             type=IntRange(min=-1),
@@ -157,9 +177,9 @@ def train(**flags: Any) -> int:
     rltune train --run PPO --env CartPole-v1 --stop '{"timesteps_total": 100000}'
     rltune train -f cartpole-ppo.yaml --config '{"lr": 0.001}'
 
-    Flags override the file, for each of its experiments: --config and --stop key by key, the
-    others whole. Ends with 0 when every trial ended as planned, 1 when one failed, 2 for bad
-    input, 130 after Ctrl-C.
+    Flags override the file, for each of its experiments: --stop and the --...config flags key by
+    key, the others whole. Ends with 0 when every trial ended as planned, 1 when one failed, 2 for
+    bad input, 130 after Ctrl-C.
     """
     from rltune.cli.checks import MISTAKES
     from rltune.cli.experiments import build_experiments

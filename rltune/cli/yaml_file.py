@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
+from rltune.cli.tuning import TUNING_KEYS
 from rltune.config import ConfigError, nearest
+from rltune.tune.experiment import Experiment
 
 
 class _Loader(yaml.SafeLoader):
@@ -64,6 +66,11 @@ VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "local_dir": TEXT,
     "upload_dir": TEXT,
     "export_formats": ("a list", _is(list)),
+    "scheduler": TEXT,
+    "scheduler_config": ("a mapping", _is(dict)),
+    "search_alg": TEXT,
+    "search_config": ("a mapping", _is(dict)),
+    "reuse_actors": ("true or false", _is(bool)),
     "loggers": ("[], which means none; others can be given in Python only", lambda v: v == []),
     "trial_name_creator": ("a function, which can be given in Python only", lambda v: False),
 }
@@ -71,10 +78,9 @@ VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def spec_keys() -> list[str]:
-    """The keys that an experiment may have in a file: what `Experiment` takes, and `env`."""
-    from rltune.tune.experiment import Experiment
-
-    return ["env", *(key for key in inspect.signature(Experiment).parameters if key != "name")]
+    """The keys that an experiment may have in a file: what `Experiment` takes, and a few more."""
+    known = [key for key in inspect.signature(Experiment).parameters if key != "name"]
+    return ["env", *known, *TUNING_KEYS]
 
 
 def load_experiments(path: str | Path) -> dict[str, dict[str, Any]]:

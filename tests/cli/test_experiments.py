@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rltune.cli.experiments import SPEC_FLAGS, build_experiments, flag_name
+from rltune.cli.experiments import SPEC_FLAGS, build_experiments
+from rltune.cli.params import flag_name
 from rltune.cli.train import train
 from rltune.config import ConfigError
 
@@ -100,6 +101,8 @@ def test_flags_alone() -> None:
         ("restore", "other", "some/path", "some/path"),
         ("local_dir", "other", "results", "results"),
         ("upload_dir", "other", "s3://bucket", "s3://bucket"),
+        ("scheduler", "HyperBand", "PBT", "PBT"),
+        ("search_alg", "Ax", "Optuna", "Optuna"),
     ],
 )
 def test_flag_reaches_the_spec_and_replaces_the_file(
@@ -118,16 +121,57 @@ def test_flag_reaches_the_spec_and_replaces_the_file(
 def test_every_spec_flag_is_tried_above() -> None:
     marks = test_flag_reaches_the_spec_and_replaces_the_file.pytestmark
     tried = {row[0] for row in marks[0].args[1]}
-    assert tried | {"run", "checkpoint_at_end"} == set(SPEC_FLAGS)
+    elsewhere = {"run", "checkpoint_at_end", "reuse_actors", "scheduler_config", "search_config"}
+    assert tried | elsewhere == set(SPEC_FLAGS)
 
 
-def test_checkpoint_at_end_can_be_switched_on_and_off(yaml_file) -> None:
-    assert parse("--run", "PPO", "--checkpoint-at-end")[0]["default"]["checkpoint_at_end"] is True
-    path = yaml_file("a: {run: PPO, checkpoint_at_end: true}")
-    assert parse("-f", path)[0]["a"]["checkpoint_at_end"] is True
-    experiments, notes = parse("-f", path, "--no-checkpoint-at-end")
-    assert experiments["a"]["checkpoint_at_end"] is False
-    assert notes == ["a: --checkpoint-at-end overrides checkpoint_at_end (true -> false)"]
+@pytest.mark.parametrize(
+    ("key", "on", "off"),
+    [
+        ("checkpoint_at_end", "--checkpoint-at-end", "--no-checkpoint-at-end"),
+        ("reuse_actors", "--reuse-actors", "--no-reuse-actors"),
+    ],
+)
+def test_switches_go_on_and_off(key: str, on: str, off: str, yaml_file) -> None:
+    assert key not in parse("--run", "PPO")[0]["default"]
+    assert parse("--run", "PPO", on)[0]["default"][key] is True
+    path = yaml_file(f"a: {{run: PPO, {key}: true}}")
+    assert parse("-f", path)[0]["a"][key] is True
+    experiments, notes = parse("-f", path, off)
+    assert experiments["a"][key] is False
+    assert notes == [f"a: {on} overrides {key} (true -> false)"]
+
+
+@pytest.mark.parametrize(
+    ("key", "flag", "arguments", "typed"),
+    [
+        ("scheduler", "--scheduler", "scheduler_config", "--scheduler-config"),
+        ("search_alg", "--search-alg", "search_config", "--search-config"),
+    ],
+)
+def test_arguments_merge_by_key_unless_another_class_is_named(
+    key: str, flag: str, arguments: str, typed: str, yaml_file
+) -> None:
+    path = yaml_file(f"a: {{run: PPO, {key}: Ab, {arguments}: {{x: 1, y: {{uniform: [0, 1]}}}}}}")
+    added = (typed, '{"x": 2, "y": {"choice": [3]}}')
+    assert parse("--run", "PPO", *added)[0]["default"][arguments] == {"x": 2, "y": {"choice": [3]}}
+    experiments, notes = parse("-f", path, typed, '{"y": {"choice": [3]}}', flag, "ab")
+    assert experiments["a"][arguments] == {"x": 1, "y": {"choice": [3]}}
+    assert (
+        f'a: {typed} overrides {arguments}.y ({{"uniform": [0, 1]}} -> {{"choice": [3]}})' in notes
+    )
+    experiments, notes = parse("-f", path, flag, "Other")
+    assert arguments not in experiments["a"]
+    assert f"a: {flag} Other: {arguments} of Ab is left out" in notes
+    assert parse("-f", path, flag, "Other", typed, '{"z": 1}')[0]["a"][arguments] == {"z": 1}
+
+
+@pytest.mark.parametrize("name", ["uniform", "loguniform", "randint", "choice"])
+def test_ranges_are_replaced_whole(name: str, yaml_file) -> None:
+    path = yaml_file(f"a: {{run: PPO, config: {{lr: {{{name}: [1, 2]}}}}}}")
+    for new in ("3", '{"uniform": [0, 1]}'):
+        experiments, _ = parse("-f", path, "--config", f'{{"lr": {new}}}')
+        assert experiments["a"]["config"]["lr"] == json.loads(new)
 
 
 def test_run_replaces_that_of_the_file(yaml_file) -> None:
@@ -279,6 +323,12 @@ def test_run_is_required(yaml_file) -> None:
         ("a: {run: PPO, num_samples: two}", "a: 'num_samples' is 'two'; it must be a whole number"),
         ("a: {run: PPO, checkpoint_at_end: 1}", "is 1; it must be true or false"),
         ("a: {run: PPO, loggers: [x]}", "it must be []"),
+        ("a: {run: PPO, shceduler: PBT}", "unknown key 'shceduler'; nearest: 'scheduler'"),
+        ("a: {run: PPO, scheduler: 3}", "'scheduler' is 3; it must be text"),
+        ("a: {run: PPO, search_alg: []}", "'search_alg' is []; it must be text"),
+        ("a: {run: PPO, search_config: x}", "'search_config' is 'x'; it must be a mapping"),
+        ("a: {run: PPO, scheduler_config: [1]}", "'scheduler_config' is [1]; it must be a mapping"),
+        ("a: {run: PPO, reuse_actors: 1}", "'reuse_actors' is 1; it must be true or false"),
         ("a: {run: PPO, config: [1]}", "a: 'config' is [1]; it must be a mapping"),
         ("a: {run: PPO}\na: {run: DQN}", "the key 'a' is given twice"),
         ("a: {run: PPO", "is not YAML"),

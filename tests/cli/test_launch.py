@@ -39,6 +39,9 @@ class Runs:
 
     def results(self, experiment: str = "default") -> list[dict[str, Any]]:
         (trial,) = self.trial_dirs(experiment)
+        return self.results_of(trial)
+
+    def results_of(self, trial: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (trial / "result.json").read_text().splitlines()]
 
 
@@ -144,6 +147,66 @@ def test_scheduler_is_used(runs: Runs) -> None:
     assert "FIFO" in runs.out
 
 
+def test_t10_4_a_scheduler_from_a_file_stops_trials(runs: Runs, tmp_path: Path) -> None:
+    file = tmp_path / "asha.yaml"
+    file.write_text(
+        """
+        default:
+          run: tests.cli.trainables:Counter
+          stop: {training_iteration: 4}
+          config: {step: {grid_search: [2, 1]}}
+          scheduler: AsyncHyperBand
+          scheduler_config: {metric: count, grace_period: 1, reduction_factor: 2, max_t: 100}
+        """
+    )
+    assert runs("-f", str(file), "--executor", "local") == 0
+    assert "Counter, scheduler AsyncHyperBandScheduler, results in" in runs.out
+    assert [len(runs.results_of(path)) for path in runs.trial_dirs()] == [4, 1]
+    config = ("--scheduler-config", '{"mode": "min"}')  # beside the metric of the file
+    assert runs("-f", str(file), "--executor", "local", *config, "--experiment-name", "min") == 0
+    assert [len(runs.results_of(path)) for path in runs.trial_dirs("min")] == [4, 4]
+
+
+def test_t11_3_a_search_without_python(runs: Runs) -> None:
+    pytest.importorskip("optuna")
+    arguments = {"metric": "count", "seed": 1, "points_to_evaluate": [{"step": 4}]}
+    config = {"step": {"randint": [1, 9]}, "other": {"choice": ["a"]}, "fixed": 3}
+    code = runs(
+        *(*COUNTER, "--stop", '{"training_iteration": 1}', "--config", json.dumps(config)),
+        *("--num-samples", "5", "--search-alg", "Optuna", "--executor", "local"),
+        *("--search-config", json.dumps(arguments)),
+    )
+    assert code == 0
+    assert "Counter, search OptunaSearch, results in" in runs.out
+    made = [json.loads((path / "params.json").read_text()) for path in runs.trial_dirs()]
+    assert made[0] == {"step": 4, "other": "a", "fixed": 3}
+    assert len(made) == 5
+    assert {config["step"] for config in made} <= set(range(1, 9))
+    assert len({config["step"] for config in made}) > 1
+
+
+@pytest.mark.parametrize("flag", [[], ["--reuse-actors"]])
+def test_t10_9_pbt_without_python_and_reused_actors(flag: list[str], runs: Runs) -> None:
+    arguments = {
+        "time_attr": "training_iteration",
+        "metric": "count",
+        "perturbation_interval": 2,
+        "hyperparam_mutations": {"step": {"randint": [1, 6]}},
+    }
+    code = runs(
+        *("--run", "tests.cli.trainables:Reused", "--stop", '{"training_iteration": 12}'),
+        *("--config", '{"step": {"randint": [1, 6]}}', "--num-samples", "4"),
+        *("--scheduler", "PBT", "--scheduler-config", json.dumps(arguments)),
+        *("--executor", "local", *flag),
+    )
+    assert code == 0
+    exploits = (runs.local_dir / "default" / "pbt_global.txt").read_text().splitlines()
+    assert len(json.loads(exploits[0])) == 6
+    results = [result for path in runs.trial_dirs() for result in runs.results_of(path)]
+    assert {result["step"] for result in results} <= set(range(1, 6))
+    assert (max(result["resets"] for result in results) > 0) is bool(flag)
+
+
 @pytest.mark.parametrize(("args", "shown"), [([], False), (["-v"], True)])
 def test_verbosity_shows_results(args: list[str], shown: bool, runs: Runs) -> None:
     runs(*COUNTER, "--stop", '{"count": 2}', *args)
@@ -175,17 +238,22 @@ def test_resume_command(argv: list[str], command: str) -> None:
 
 
 def test_flags_reach_the_executor(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[tuple[bool, dict[str, int]]] = []
+    made: list[tuple[bool, bool, dict[str, int]]] = []
 
-    def executor(queue_trials: bool, **cluster: int) -> Any:
-        made.append((queue_trials, cluster))
+    def executor(queue_trials: bool, reuse_actors: bool, **cluster: int) -> Any:
+        made.append((queue_trials, reuse_actors, cluster))
 
     monkeypatch.setattr(launch, "RayTrialExecutor", executor)
     monkeypatch.setenv("RAY_ADDRESS", "other")  # so that it is put back afterwards
     monkeypatch.delenv("RAY_ADDRESS")
     make_executor(*COUNTER, "--ray-num-cpus", "3", "--ray-num-gpus", "0")
     make_executor(*COUNTER, "--queue-trials")
-    assert made == [(False, {"num_cpus": 3, "num_gpus": 0}), (True, {})]
+    make_executor(*COUNTER, "--executor", "ray", "--reuse-actors")
+    assert made == [
+        (False, False, {"num_cpus": 3, "num_gpus": 0}),
+        (True, False, {}),
+        (False, True, {}),
+    ]
     assert "RAY_ADDRESS" not in os.environ
     make_executor(*COUNTER, "--ray-address", "1.2.3.4:6379")
     assert os.environ["RAY_ADDRESS"] == "1.2.3.4:6379"
@@ -194,7 +262,8 @@ def test_flags_reach_the_executor(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_executor(*args: str) -> None:
     flags = train.make_context("train.py", list(args)).params
     experiments, _ = build_experiments(flags)
-    launch.make_executor(make_plan(experiments, flags))
+    plan = make_plan(experiments, flags)
+    launch.make_executor(plan, plan.tuning["default"].reuse_actors)
 
 
 @pytest.mark.ray

@@ -174,10 +174,18 @@ def test_module_and_name_register_a_trainable() -> None:
         ([*COUNTER, "--resources-per-trial", '{"cpus": 1}'], ["resources_per_trial", "cpus"]),
         ([*COUNTER, "--export-formats", "pickle"], ["pickle"]),
         ([*COUNTER, "--restore", "nowhere"], ["--restore", "nowhere"]),
-        ([*COUNTER, "--scheduler", "FIFOO"], ["--scheduler FIFOO", "'FIFO'"]),
+        ([*COUNTER, "--scheduler", "FIFOO"], ["scheduler FIFOO", "nearest: 'FIFO'"]),
         ([*COUNTER, "--scheduler", "FIFO", "--scheduler-config", '{"a": 1}'], ["FIFO", "'a'"]),
-        ([*COUNTER, "--scheduler", "xyz"], ["there is FIFO"]),
+        ([*COUNTER, "--scheduler", "xyz"], ["there are FIFO, MedianStopping, Async"]),
         ([*COUNTER, "--scheduler-config", "{}"], ["--scheduler NAME"]),
+        ([*COUNTER, "--search-alg", "Optun"], ["search_alg Optun", "nearest: 'Optuna'"]),
+        ([*COUNTER, "--search-alg", "xyz"], ["there are BasicVariant, Optuna"]),
+        ([*COUNTER, "--search-config", "{}"], ["--search-alg NAME"]),
+        (
+            [*COUNTER, "--search-alg", "BasicVariant", "--search-config", '{"shufle": true}'],
+            ["BasicVariantGenerator has no argument 'shufle'", "nearest: 'shuffle'"],
+        ),
+        ([*COUNTER, "--search-alg", "Optuna"], ["search_alg Optuna", "no range", '"loguniform"']),
     ],
 )
 def test_mistakes_are_found_before_anything_starts(

@@ -55,6 +55,20 @@ class Counter(Trainable):
             raise ConfigError([f"'step' is {config['step']!r}; it must be a whole number"])
 
 
+class Reused(Counter):
+    """Reports how often it was given another trial's config."""
+
+    resets = 0
+
+    def _train(self) -> dict[str, Any]:
+        return {**super()._train(), "resets": self.resets, "step": self.config["step"]}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.resets += 1
+        self.config = new_config
+        return True
+
+
 def function(config: dict[str, Any], reporter: Any) -> None:
     for count in range(1, 4):
         reporter(count=count)
