@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rltune.tune import experiment_state, json_encoding, resuming
@@ -15,6 +16,7 @@ from rltune.tune.experiment import Experiment, as_experiments
 from rltune.tune.interrupt import InterruptGuard
 from rltune.tune.local_trial_executor import LocalTrialExecutor
 from rltune.tune.ray_trial_executor import RayTrialExecutor
+from rltune.tune.run_lock import RunLock
 from rltune.tune.schedulers import FIFOScheduler, TrialScheduler
 from rltune.tune.suggest import BasicVariantGenerator, SearchAlgorithm
 from rltune.tune.syncer import CloudSyncer, get_cloud_syncer
@@ -156,11 +158,9 @@ def run(
     syncer = get_cloud_syncer(
         experiment.checkpoint_dir, experiment.remote_checkpoint_dir, sync_function, sync_to_cloud
     )
-    state = _state_to_resume(resume, experiment, syncer)
-    if state is not None:
-        old = state["runner_data"].get("experiment")
-        experiment.spec = resuming.resumed_spec(old, experiment.spec, resume_override)
+    resumes = _has_state(resume, experiment, syncer)
     server = _make_server(with_server, server_port, experiment.local_dir)
+    about: dict[str, Any] = {"experiment": _bare(experiment)}
     runner = TrialRunner(
         search_alg or BasicVariantGenerator(),
         scheduler or FIFOScheduler(),
@@ -173,28 +173,29 @@ def run(
         verbose=verbose,
         guard=guard,
         board=server.board if server else None,
-        about={"experiment": json.loads(json_encoding.dumps_or_plain(experiment.spec))},
+        about=about,
     )
-    searched = resuming.search_state(state) if state else None
-    if state is None or searched is not None:
-        runner.search_alg.add_configurations([experiment])
-    if searched is not None:
-        runner.search_alg.set_state(searched)
+    assert runner.state is not None
     try:
         with guard, server or nullcontext():
-            if state is not None:
-                new_stop = experiment.spec["stop"] if "stop" in resume_override else None
-                runner.resume(state, new_stop)
+            if resumes:
+                runner.state.lock()  # before the state is read: no other run may write there now
+            state = _load_state(experiment.checkpoint_dir) if resumes else None
+            if state is None:
+                runner.search_alg.add_configurations([experiment])
+            else:
+                _resume(runner, state, experiment, about, resume_override)
             runner.run()
     except KeyboardInterrupt:
         again = resume_command or f"tune.run(..., name={experiment.name!r}, resume=True)"
         print(f"Interrupted. To go on: {again}", flush=True)
         raise
+    finally:
+        runner.state.close()
     trials = runner.get_trials()
     _report_failures(trials, raise_on_failed_trial)
     if return_trials:
         return trials
-    assert runner.state is not None
     return ExperimentAnalysis(str(runner.state.path), trials=trials)
 
 
@@ -274,15 +275,13 @@ def make_executor(
     return executor
 
 
-def _state_to_resume(
-    resume: bool | str, experiment: Experiment, syncer: CloudSyncer
-) -> dict[str, Any] | None:
-    """The state to go on from, or None to begin anew.
+def _has_state(resume: bool | str, experiment: Experiment, syncer: CloudSyncer) -> bool:
+    """Whether there is a state to go on from, here or downloaded now; False: begin anew.
 
     Raises ValueError for an unknown `resume`, and where it asks for a state that is not there.
     """
     if not resume:
-        return None
+        return False
     word = "LOCAL" if resume is True else str(resume).upper()
     if word not in RESUME_WORDS:
         raise ValueError(f"resume is False, True, {', '.join(RESUME_WORDS)}, not {resume!r}.")
@@ -292,12 +291,19 @@ def _state_to_resume(
     if word == "REMOTE":
         if experiment.remote_checkpoint_dir is None:
             raise ValueError("resume='REMOTE' needs an upload_dir to download from.")
-        syncer.sync_down()
+        with RunLock(Path(directory)):
+            syncer.sync_down()
     if not word:
-        return None
-    path = experiment_state.newest(directory)
-    if path is None:
+        return False
+    if experiment_state.newest(directory) is None:
         raise ValueError(f"There is nothing to resume: no experiment state in {directory}.")
+    return True
+
+
+def _load_state(directory: str) -> dict[str, Any] | None:
+    """The newest state there, which exists; None, with a message, if it is of no use."""
+    path = experiment_state.newest(directory)
+    assert path is not None
     try:
         state = experiment_state.load(path)
     except TuneError as error:
@@ -307,6 +313,29 @@ def _state_to_resume(
         log.warning("The experiment begins anew: its run ended before it had a trial.")
         return None
     return state
+
+
+def _resume(
+    runner: TrialRunner,
+    state: dict[str, Any],
+    experiment: Experiment,
+    about: dict[str, Any],
+    override: Collection[str],
+) -> None:
+    """Gives the runner a state to go on from; `about` is what the runner keeps."""
+    old = state["runner_data"].get("experiment")
+    experiment.spec = resuming.resumed_spec(old, experiment.spec, override)
+    about["experiment"] = _bare(experiment)
+    searched = resuming.search_state(state)
+    if searched is not None:
+        runner.search_alg.add_configurations([experiment])
+        runner.search_alg.set_state(searched)
+    runner.resume(state, experiment.spec["stop"] if "stop" in override else None)
+
+
+def _bare(experiment: Experiment) -> Any:
+    """The specification as JSON holds it."""
+    return json.loads(json_encoding.dumps_or_plain(experiment.spec))
 
 
 def _ask_where(directory: str, remote: str | None) -> str:

@@ -45,6 +45,12 @@ class RunLock:
             self._lock.release()
             self._lock = None
 
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
     def _holder(self) -> str:
         try:
             return (self._directory / PID).read_text() or "unknown"

@@ -17,6 +17,7 @@ import pytest
 from rltune import tune
 from rltune.tune import experiment_state
 from rltune.tune.experiment_state import ExperimentState
+from rltune.tune.run_lock import RunLock
 from rltune.tune.schedulers import FIFOScheduler
 from tests.tune.trainables import Counter
 
@@ -223,6 +224,29 @@ def test_t4_7_an_unreadable_state_is_logged(
     (results_dir / "exp" / "experiment_state-2026-01-01_00-00-00.json").write_text("{")
     assert len(run(Counter, name="exp", stop={"count": 1}, resume=True)) == 1
     assert "begins anew" in caplog.text
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_the_state_is_read_under_the_lock(
+    results_dir: Path, monkeypatch: pytest.MonkeyPatch, usable: bool
+) -> None:
+    failing_run(results_dir, checkpoint_freq=1)
+    load = experiment_state.load
+
+    def held(path: Path) -> Any:
+        with pytest.raises(tune.TuneError, match="live run"):
+            RunLock(path.parent).acquire()
+        if not usable:
+            raise ValueError("on purpose")
+        return load(path)
+
+    monkeypatch.setattr(experiment_state, "load", held)
+    if usable:
+        run(Counter, name="exp", resume=True)
+    else:
+        with pytest.raises(ValueError, match="on purpose"):
+            run(Counter, name="exp", resume=True)
+    RunLock(results_dir / "exp").acquire()  # it is free again
 
 
 def test_the_newest_state_is_found(tmp_path: Path) -> None:
