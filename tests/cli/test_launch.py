@@ -195,7 +195,7 @@ def test_t10_9_pbt_without_python_and_reused_actors(flag: list[str], runs: Runs)
     }
     code = runs(
         *("--run", "tests.cli.trainables:Reused", "--stop", '{"training_iteration": 12}'),
-        *("--config", '{"step": {"randint": [1, 6]}}', "--num-samples", "4"),
+        *("--config", '{"step": {"grid_search": [5, 4, 3, 1]}}'),  # the last one is the worst
         *("--scheduler", "PBT", "--scheduler-config", json.dumps(arguments)),
         *("--executor", "local", *flag),
     )

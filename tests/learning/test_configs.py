@@ -30,7 +30,7 @@ def test_reaches_its_goal(config: str) -> None:
 @pytest.mark.learning
 @pytest.mark.parametrize("config", POPULATIONS)
 def test_most_of_a_population_reach_their_goal(config: str, tmp_path: Path) -> None:
-    """Most of them begin with settings that would not."""
+    """Some of them begin with settings that would not."""
     command = [sys.executable, "train.py", "-f", str(CONFIGS / f"{config}.yaml")]
     subprocess.run([*command, "--local-dir", str(tmp_path)], cwd=ROOT, check=True, timeout=900)
     ends = [
