@@ -15,6 +15,7 @@ from rltune.tune.error import TuneError
 from rltune.tune.experiment import Experiment, as_experiments
 from rltune.tune.interrupt import InterruptGuard
 from rltune.tune.local_trial_executor import LocalTrialExecutor
+from rltune.tune.lost_results import log_lost
 from rltune.tune.ray_trial_executor import RayTrialExecutor
 from rltune.tune.run_lock import RunLock
 from rltune.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -301,7 +302,9 @@ def _has_state(resume: bool | str, experiment: Experiment, syncer: CloudSyncer) 
 
 
 def _load_state(directory: str) -> dict[str, Any] | None:
-    """The newest state there, which exists; None, with a message, if it is of no use."""
+    """The newest state there, which exists; None, with a message, if it is of no use. What its run
+    had not logged any more is logged.
+    """
     path = experiment_state.newest(directory)
     assert path is not None
     try:
@@ -312,6 +315,7 @@ def _load_state(directory: str) -> dict[str, Any] | None:
     if not state["checkpoints"]:
         log.warning("The experiment begins anew: its run ended before it had a trial.")
         return None
+    log_lost(experiment_state.journal_path(path), state["checkpoints"])
     return state
 
 

@@ -213,9 +213,13 @@ class UnifiedLogger(Logger):
         self._each(_Guarded.construct, self.config, self.logdir)
 
     def on_result(self, result: dict[str, Any]) -> None:
-        self._each(_Guarded.call, "on_result", _copied(result) if self._writer else result)
+        self.log(result)
         self._syncer.set_worker_ip(result.get(keys.NODE_IP))
         self._syncer.sync_down_if_needed()
+
+    def log(self, result: dict[str, Any]) -> None:
+        """Hands a result to the loggers, wherever it came from."""
+        self._each(_Guarded.call, "on_result", _copied(result) if self._writer else result)
 
     def update_config(self, config: dict[str, Any]) -> None:
         self.config = config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -55,6 +56,14 @@ def outcome(directory: Path) -> list[Any]:
     ]
 
 
+def logged(directory: Path) -> list[set[int]]:
+    """The iterations that each trial's result.json has."""
+    return [
+        {json.loads(line)["training_iteration"] for line in path.open()}
+        for path in (directory / "exp").glob("*/result.json")
+    ]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     directory = tmp_path_factory.mktemp("undisturbed")
@@ -101,6 +110,7 @@ def run_with_kills(directory: Path, plan: list[str], seed: int) -> int:
 def test_five_kills(tmp_path: Path, undisturbed: list[Any]) -> None:
     assert run_with_kills(tmp_path, ["write", "time", "write", "time", "write"], seed=1) >= 4
     assert outcome(tmp_path) == undisturbed
+    assert logged(tmp_path) == [set(range(1, 13))] * 12
 
 
 @pytest.mark.slow
@@ -112,3 +122,4 @@ def test_twenty_kills(tmp_path: Path, undisturbed: list[Any], seed: int) -> None
         plan[2:] = ["time-ray", "write-ray", "time"]
     assert run_with_kills(tmp_path, plan, seed=100 + seed) >= 3
     assert outcome(tmp_path) == undisturbed
+    assert logged(tmp_path) == [set(range(1, 13))] * 12
