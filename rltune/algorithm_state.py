@@ -58,7 +58,7 @@ class AlgorithmState(Trainable):
         """Writes `checkpoint_<iteration>/` and returns it; what `restore` and `rltune rollout` take."""
         return self._write(checkpoint_dir, self.get_state())
 
-    def _save_whole(self, checkpoint_dir: str) -> str:
+    def save_whole(self, checkpoint_dir: str) -> str:
         return self._write(checkpoint_dir, self.get_state(whole=True))
 
     def _write(self, checkpoint_dir: str | None, state: dict[str, Any]) -> str:

@@ -197,13 +197,13 @@ class Trainable:
     def save_to_object(self) -> bytes:
         """A checkpoint as bytes: every file that `save` writes, at least."""
         with tempfile.TemporaryDirectory(prefix="save_to_object", dir=self.logdir) as directory:
-            path = self._save_whole(directory)
+            path = self.save_whole(directory)
             packed = packing.pack(directory, os.path.relpath(path, directory))
         if len(packed) > LARGE_OBJECT_BYTES:
             logger.info("A checkpoint of %.1f MB is kept in memory.", len(packed) / 1e6)
         return packed
 
-    def _save_whole(self, checkpoint_dir: str) -> str:
+    def save_whole(self, checkpoint_dir: str) -> str:
         """As `save`, with what is left out of files for their size."""
         return self.save(checkpoint_dir)
 

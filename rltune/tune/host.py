@@ -79,7 +79,7 @@ class TrialHost:
 
     def save_twice(self, directory: str) -> Any:
         """Saves under `directory`; returns the checkpoint as bytes and its path."""
-        path = self.call("save", directory)
+        path = self.call("save_whole", directory)
         if isinstance(path, TrialFailure):
             return path
         return self._guard(FailureKind.RUN, self._pack, directory, path)
