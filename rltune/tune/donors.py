@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from rltune.tune.checkpoints import Checkpoint, donor_directory, is_donor_state
+from rltune.tune.checkpoints import DONOR, Checkpoint, donor_directory, is_donor_state
 from rltune.tune.error import TuneError
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import TrialExecutor
@@ -59,16 +62,23 @@ class Donors:
             trial.on_exploit(state, on_disk)
         return [trial for trial, _, _ in copies]
 
-    def resume(self, trial: Trial) -> None:
-        """Takes over what the record of a trial names."""
-        self._trials[trial.trial_id] = trial
+    def resume(self, trials: Sequence[Trial]) -> None:
+        """Takes over what the records of trials name, and removes the states that none of them
+        does: a run that is killed may leave some.
+        """
+        self._trials = {trial.trial_id: trial for trial in trials}
+        logdirs = [Path(trial.logdir) for trial in trials if trial.logdir is not None]
+        self.settle()
+        paths = {Path(path) for named in self._named.values() for path in named}
+        in_use = {directory for path in paths for directory in path.parents}
+        for logdir in logdirs:
+            for directory in set(logdir.glob(f"{DONOR}*")) - in_use:
+                shutil.rmtree(directory, ignore_errors=True)
 
     def settle(self) -> None:
         """Removes the states that no record names any longer: call it when records are written."""
         in_use = self._executor.checkpoints_in_use
         for trial_id, trial in list(self._trials.items()):
-            if trial.is_finished() and trial.donor is not None:
-                self.forget(trial)
             paths = (trial.donor, trial.on_disk.value)
             named = {path for path in paths if path is not None and is_donor_state(path)}
             before = self._named.pop(trial_id, set())

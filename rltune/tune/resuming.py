@@ -73,6 +73,8 @@ def trials_of(state: Mapping[str, Any], stop: Mapping[str, Any] | None) -> list[
             _point_to_newest(trial, record.get("seen", math.inf))
         if record["status"] == Trial.RUNNING and trial.seen_decision == TrialScheduler.PAUSE:
             trial.status = Trial.PAUSED  # all that was missing is the word
+        if trial.is_finished():
+            trial.donor = None
     return trials
 
 

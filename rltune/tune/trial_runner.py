@@ -225,7 +225,6 @@ class TrialRunner(TrialTable):
         hear, self.trial_executor.on_record = self.trial_executor.on_record, None
         for trial in trials:
             self._take_in(trial)
-            self._donors.resume(trial)
         self.replaying = self.trial_executor.replaying = True
         resuming.replay(self, self._audience, self.scheduler_alg, state)
         self.replaying = self.trial_executor.replaying = False
@@ -238,7 +237,7 @@ class TrialRunner(TrialTable):
             self._write_state()  # whole before the first line of its journal
             for trial in trials:
                 self.state.journal.know(trial.trial_id)
-        self._donors.settle()
+        self._donors.resume(trials)
         self.trial_executor.on_record = hear
 
     def _write_state(self) -> None:
@@ -393,6 +392,7 @@ class TrialRunner(TrialTable):
 
     def _end(self, trial: Trial, failure: TrialFailure | None = None) -> None:
         """The trial's last state. `failure` was noted before."""
+        self._donors.forget(trial)
         self.trial_executor.stop_trial(trial, error=failure is not None)
         self._unfinished.pop(trial.trial_id, None)
         self._stop_requests.discard(trial.trial_id)
