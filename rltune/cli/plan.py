@@ -64,7 +64,10 @@ def make_plan(specs: Mapping[str, Mapping[str, Any]], flags: Mapping[str, Any]) 
         experiment, trials = check_experiment(name, about)
         experiments.append(experiment)
         points += trials
-        tuning[name] = make_tuning(spec, experiment, trials)
+        try:
+            tuning[name] = make_tuning(spec, experiment, trials)
+        except ConfigError as error:
+            raise ConfigError([f"{name}: {p}" for p in error.problems], error.where) from error
     executor, reason = _executor(given, experiments, points)
     cluster = {key.removeprefix("ray_"): given[key] for key in CLUSTER_FLAGS if key in given}
     cores = os.cpu_count() or 1

@@ -206,6 +206,8 @@ def test_experiment_of_a_mistake_is_named(tmp_path: Path) -> None:
     file = tmp_path / "two.yaml"
     file.write_text("good: {run: PG, env: CartPole-v1}\nbad: {run: PPO, env: CartPol-v1}")
     assert refusal("-f", str(file)).startswith("bad: ")
+    file.write_text("bad: {run: PPO, env: CartPole-v1, scheduler: FIFOO}")
+    assert refusal("-f", str(file)).startswith("bad: scheduler FIFOO")
 
 
 def test_restore_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
