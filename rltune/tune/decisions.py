@@ -36,7 +36,7 @@ class Decisions:
         self._executor, self._journal = executor, journal
         self.donors = Donors(executor)
         self._shown: dict[str, Any] = {}
-        self._kept: list[Trial] = []  # the same trial, if its state was kept since
+        self._changed: list[Trial] | None = None  # by what is decided on a result
 
     def decide(self, trial: Trial, result: dict[str, Any], stop_asked: bool) -> str:
         """Takes note of a result and of what is decided on it. Raises TrialFailure."""
@@ -61,17 +61,37 @@ class Decisions:
         TrialFailure.
         """
         self.donors.keep(trial, self._shown)
-        self._kept = [trial]
+        self._refresh(trial)
+
+    def forget_donor(self, trial: Trial) -> None:
+        """Drops what was kept of the trial."""
+        if trial.donor is not None:
+            self.donors.forget(trial)
+            self._refresh(trial)
 
     def _ask(self, trial: Trial, result: dict[str, Any], how: str) -> str:
-        self._shown, self._kept = result, []
-        decision = self._audience.show(self._runner, how, trial, result)
-        trial.on_decision(result, decision)
-        for changed in [*self._kept, *self.donors.carry_out()]:
-            self._executor.try_checkpoint_metadata(changed)
+        self._shown, self._changed = result, []
+        try:
+            decision = self._audience.show(self._runner, how, trial, result)
+            trial.on_decision(result, decision)
+            self._changed += self.donors.carry_out()
+            changed = {each.trial_id: each for each in self._changed}
+        finally:
+            self._changed = None
+        for each in changed.values():
+            self._refresh(each)
         if self._journal is not None:
             self._journal.note_result(trial.trial_id, how, decision, _as_json(result))
         return decision
+
+    def _refresh(self, trial: Trial) -> None:
+        """Makes a trial's record anew; while a result is shown, when its trial has taken note of
+        the decision.
+        """
+        if self._changed is None:
+            self._executor.try_checkpoint_metadata(trial)
+        else:
+            self._changed.append(trial)
 
 
 def _as_json(result: dict[str, Any]) -> str:

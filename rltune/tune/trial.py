@@ -172,7 +172,7 @@ class Trial:
         self.perturbed = False  # whether it has ever gone on from another trial's state
         self.donor: str | None = None  # the state on disk that other trials may copy
         self.obsolete = False  # whether what it goes on from is not what its process has
-        self.catching_up = False  # whether it repeats, after a resume, what they were shown
+        self.catching_up = False  # whether it repeats what they were shown
         self.logdir: str | None = None
         self.last_result: dict[str, Any] = {}
         self.last_update_time: float | None = None
@@ -231,7 +231,7 @@ class Trial:
         self.perturbed = self.obsolete = True
 
     def known_decision(self, result: dict[str, Any], default: str) -> str | None:
-        """After a resume, what was decided on a result that was shown before; None if it is new.
+        """What was decided on a result that is repeated; None if it is new.
 
         What came before the last decision was `default`, since the trial went on.
         """

@@ -122,9 +122,8 @@ class TrialRunner(TrialTable):
 
     def forget_donor(self, trial: Trial) -> None:
         """No other trial will go on from this one's state."""
-        if not self.replaying and trial.donor is not None:
-            self._donors.forget(trial)
-            self.trial_executor.try_checkpoint_metadata(trial)
+        if not self.replaying:
+            self._decisions.forget_donor(trial)
 
     def exploit(self, trial: Trial, donor: Trial, new_config: dict[str, Any], new_tag: str) -> None:
         """The next iteration of a trial, which does not run or whose result the scheduler is shown,
@@ -297,7 +296,7 @@ class TrialRunner(TrialTable):
         return self.scheduler_alg.choose_trial_to_run(self)
 
     def _start(self, trial: Trial) -> None:
-        if trial.seen_decision == TrialScheduler.PAUSE:
+        if trial.status == Trial.PAUSED and trial.seen_decision == TrialScheduler.PAUSE:
             trial.seen_decision = TrialScheduler.CONTINUE
         try:
             self.trial_executor.start_trial(trial)
@@ -428,7 +427,10 @@ class TrialRunner(TrialTable):
         self._end(trial, failure)
 
     def _restart(self, trial: Trial) -> None:
-        """At once if there is still room, else at the end of the queue."""
+        """At once if there is still room, else at the end of the queue. What it repeats is not shown
+        again.
+        """
+        trial.catching_up = trial.seen > 0
         self.trial_executor.requeue_trial(trial)
         if self.has_resources(trial.resources):
             self._start(trial)
