@@ -9,6 +9,9 @@ from rltune.tune.trial import Trial
 
 Amounts = Mapping[str, float]
 
+# How many trials a text names.
+SHOWN = 5
+
 # What to lower in `resources_per_trial`, by Ray's names; others are custom resources.
 _KEYS = {"CPU": ("cpu", "extra_cpu"), "GPU": ("gpu", "extra_gpu")}
 
@@ -45,10 +48,10 @@ def why_never(
 def busy_text(
     waiting: Sequence[Trial], running: Sequence[Trial], total: Amounts, free: Amounts
 ) -> str:
-    """What trials that have been started wait for, and who holds it.
+    """What trials wait for, and who holds it.
 
     Args:
-        waiting: trials whose process has no place yet.
+        waiting: trials that have no place yet, started or not.
         running: trials that have theirs.
         total, free: what the cluster has, and what of it nobody uses.
     """
@@ -62,11 +65,10 @@ def busy_text(
             if name in trial.resources.totals()
         ]
         others = total.get(name, 0) - free.get(name, 0) - held.get(name, 0)
-        if others > 1e-6:
-            holders.append(f"others than this run ({others:g})")
-        by = f", held by {', '.join(holders)}" if holders else ""
+        foreign = [f"others than this run ({others:g})"] if others > 1e-6 else []
+        by = f", held by {_few(holders, foreign)}" if holders or foreign else ""
         parts.append(f"{name}: {free.get(name, 0):g} of {total.get(name, 0):g} free{by}")
-    return f"{', '.join(map(str, waiting))} wait for resources. {'; '.join(parts)}."
+    return f"Waiting for resources: {_few(list(map(str, waiting)))}. {'; '.join(parts)}."
 
 
 def sums(amounts: Sequence[Amounts]) -> dict[str, float]:
@@ -75,6 +77,13 @@ def sums(amounts: Sequence[Amounts]) -> dict[str, float]:
         for name, amount in each.items():
             total[name] = total.get(name, 0) + amount
     return total
+
+
+def _few(texts: Sequence[str], last: Sequence[str] = ()) -> str:
+    """The first few of the texts and the number of the others, then `last`."""
+    others = len(texts) - SHOWN
+    more = [f"{others} more"] if others > 0 else []
+    return ", ".join([*texts[:SHOWN], *more, *last])
 
 
 def _covers(node: Amounts, process: Amounts) -> bool:

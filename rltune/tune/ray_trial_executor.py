@@ -12,7 +12,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rltune import registry
@@ -26,7 +26,7 @@ from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import HostHandle, TrialExecutor
 
 CLUSTER_CACHE_S = 0.5
-# How often trials that were started and have no place say who holds it.
+# How often it is said which trials have no place, and who holds it.
 BUSY_PERIOD_S = 60.0
 # Resources that Ray adds to every node by itself.
 _BUILT_IN = ("memory", "object_store_memory", "node:", "accelerator_type:")
@@ -84,10 +84,9 @@ class RayTrialExecutor(TrialExecutor):
 
     def has_resources(self, resources: Resources) -> bool:
         free = self._free()
-        needed = resources.totals()
-        if all(free.get(name, 0) >= amount for name, amount in needed.items()):
+        if _fits(resources, free):
             return True
-        if self._queue_trials and all(free.get(name, 0) > 0 for name in needed):
+        if self._queue_trials and all(free.get(name, 0) > 0 for name in resources.totals()):
             log.warning(
                 "A trial that needs %s is queued: it waits until the cluster has grown.",
                 resources.summary_string(),
@@ -168,7 +167,7 @@ class RayTrialExecutor(TrialExecutor):
         self.pool.close()
 
     def _notice_busy(self) -> None:
-        """Once in a period: which trials wait for a place that others hold."""
+        """Once in a period: which trials wait for a place that others hold, started or not."""
         now = self._clock()
         if now < self._next_notice:
             return
@@ -177,9 +176,16 @@ class RayTrialExecutor(TrialExecutor):
         self._next_notice = now + BUSY_PERIOD_S
         trials = self.get_running_trials()
         waiting = [trial for trial in trials if not trial.runner.has_place()]
+        running = [trial for trial in trials if trial not in waiting]
+        waiting += self._held_back()
         if waiting:
-            running = [trial for trial in trials if trial not in waiting]
             log.warning(busy_text(waiting, running, self._cluster(), ray.available_resources()))
+
+    def _held_back(self) -> list[Trial]:
+        """The trials that are not started since others of this run hold what they need."""
+        free = self._free()
+        pending = self.get_waiting_trials(Trial.PENDING)
+        return [trial for trial in pending if not _fits(trial.resources, free)]
 
     def _bind_waiting(self) -> None:
         """Gives trials their slots: a free one, or the next of those about to be free, else a new
@@ -372,6 +378,10 @@ class _RayHandle:
         except TrialFailure:
             return False
         return True
+
+
+def _fits(resources: Resources, free: Mapping[str, float]) -> bool:
+    return all(free.get(name, 0) >= amount for name, amount in resources.totals().items())
 
 
 def _bundles(trial: Trial) -> list[dict[str, float]]:

@@ -47,8 +47,18 @@ def test_who_holds_what_is_busy() -> None:
     holder = Trial("counter", experiment_tag="1", resources=Resources(3, 0))
     waiting = Trial("counter", experiment_tag="2", resources=Resources(2, 0))
     text = busy_text([waiting], [holder], {"CPU": 6}, {"CPU": 1})
-    assert text.startswith("counter_2 wait")
+    assert text.startswith("Waiting for resources: counter_2. ")
     assert "CPU: 1 of 6 free, held by counter_1 (3), others than this run (2)." in text
+
+
+def test_a_notice_names_a_few_trials_and_the_number_of_the_others() -> None:
+    tune.register_trainable("counter", Counter)
+    trials = [Trial("counter", experiment_tag=str(i)) for i in range(20)]
+    text = busy_text(trials[7:], trials[:7], {"CPU": 8}, {"CPU": 0})
+    first = ", ".join(f"counter_{i}" for i in range(7, 12))
+    assert text.startswith(f"Waiting for resources: {first}, 8 more. ")
+    holders = ", ".join(f"counter_{i} (1)" for i in range(5))
+    assert text.endswith(f"held by {holders}, 2 more, others than this run (1).")
 
 
 class TestOnRay:
@@ -81,7 +91,7 @@ class TestOnRay:
         def clock() -> float:
             """A minute passes between two looks at it, until there has been a notice."""
             now[0] += BUSY_PERIOD_S
-            if "wait for resources" in caplog.text:
+            if "Waiting for resources" in caplog.text:
                 ray.kill(foreign)
                 now[0] -= BUSY_PERIOD_S
             return now[0]
@@ -96,5 +106,28 @@ class TestOnRay:
                 verbose=0,
             )
         assert trial.status == Trial.TERMINATED
-        assert caplog.text.count("wait for resources") == 1
+        assert caplog.text.count("Waiting for resources") == 1
         assert "others than this run (4)" in caplog.text
+
+    def test_t3_5_a_trial_that_is_not_started_yet_says_who_holds_it(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        now = [0.0]
+
+        def clock() -> float:
+            """A minute passes at the first look after the start."""
+            now[0] = min(now[0] + 1, BUSY_PERIOD_S + 1.5)
+            return now[0]
+
+        trials = tune.run(
+            Counter,
+            num_samples=2,
+            stop={"count": BUSY_PERIOD_S},
+            resources_per_trial={"cpu": 3},
+            trial_executor=RayTrialExecutor(clock=clock),
+            trial_name_creator=lambda trial: f"number {trial.experiment_tag}",
+            verbose=0,
+        )
+        assert len(trials) == 2
+        assert caplog.text.count("Waiting") == 1
+        assert ": number 1. CPU: 1 of 4 free, held by number 0 (3)." in caplog.text
