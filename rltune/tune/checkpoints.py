@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,7 @@ def newest_complete(logdir: str | None, limit: float = math.inf) -> str | None:
     """
     if logdir is None:
         return None
-    numbered = [
-        (int(directory.name.removeprefix("checkpoint_")), directory)
-        for directory in Path(logdir).glob("checkpoint_*")
-        if directory.is_dir() and directory.name.removeprefix("checkpoint_").isdigit()
-    ]
-    for number, directory in sorted(numbered, reverse=True):
+    for number, directory in sorted(_numbered(logdir), reverse=True):
         path = _restorable(directory) if number <= limit else None
         if path is not None:
             return str(path)
@@ -85,6 +81,27 @@ def remove(path: str) -> None:
     remove_checkpoint(directory)
     if is_donor_state(str(directory)):
         shutil.rmtree(directory.parent, ignore_errors=True)
+
+
+def remove_others(logdir: str, named: Iterable[str], keeps_all: bool) -> None:
+    """Removes the states of donors under `logdir` on which none of these paths lies, and the
+    checkpoints too unless all are kept: a run that is killed may leave some.
+    """
+    in_use = {part for path in map(Path, named) for part in (path, *path.parents)}
+    for directory in set(Path(logdir).glob(f"{DONOR}*")) - in_use:
+        shutil.rmtree(directory, ignore_errors=True)
+    if not keeps_all:
+        for directory in {directory for _, directory in _numbered(logdir)} - in_use:
+            remove(str(directory))
+
+
+def _numbered(logdir: str) -> list[tuple[int, Path]]:
+    """The checkpoints directly under `logdir`, with their iterations."""
+    return [
+        (int(directory.name.removeprefix("checkpoint_")), directory)
+        for directory in Path(logdir).glob("checkpoint_*")
+        if directory.is_dir() and directory.name.removeprefix("checkpoint_").isdigit()
+    ]
 
 
 def _restorable(directory: Path) -> Path | None:

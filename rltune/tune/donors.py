@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from rltune.tune.checkpoints import DONOR, Checkpoint, donor_directory, is_donor_state
+from rltune.tune.checkpoints import Checkpoint, donor_directory, is_donor_state, remove_others
 from rltune.tune.error import TuneError
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import TrialExecutor
@@ -63,17 +61,14 @@ class Donors:
         return [trial for trial, _, _ in copies]
 
     def resume(self, trials: Sequence[Trial]) -> None:
-        """Takes over what the records of trials name, and removes the states that none of them
-        does: a run that is killed may leave some.
-        """
+        """Takes over what the records of these trials name, and removes what none of them does."""
         self._trials = {trial.trial_id: trial for trial in trials}
-        logdirs = [Path(trial.logdir) for trial in trials if trial.logdir is not None]
         self.settle()
-        paths = {Path(path) for named in self._named.values() for path in named}
-        in_use = {directory for path in paths for directory in path.parents}
-        for logdir in logdirs:
-            for directory in set(logdir.glob(f"{DONOR}*")) - in_use:
-                shutil.rmtree(directory, ignore_errors=True)
+        states = {path for named in self._named.values() for path in named}
+        for trial in trials:
+            if trial.logdir is not None:
+                kept = trial.keeper.kept
+                remove_others(trial.logdir, {*states, *kept}, trial.keeper.number is None)
 
     def settle(self) -> None:
         """Removes the states that no record names any longer: call it when records are written."""

@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rltune.result import TRAINING_ITERATION
+from rltune.result import DONE, TRAINING_ITERATION
 from rltune.tune import json_encoding
 from rltune.tune.append_file import AppendFile
+from rltune.tune.schedulers.trial_scheduler import TrialScheduler
 
 CHANGING = frozenset(
     "trial_id status last_result last_update_time checkpoint checkpoint_best_score "
@@ -144,7 +145,7 @@ def changes(line: dict[str, Any]) -> list[dict[str, Any]]:
     result = line[RESULT]
     shown = {
         "trial_id": line["trial_id"],
-        "last_result": result,
+        "last_result": {**result, DONE: line["decision"] == TrialScheduler.STOP},
         "seen": result.get(TRAINING_ITERATION, 0),
         "seen_decision": line["decision"],
     }

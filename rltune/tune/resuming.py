@@ -168,7 +168,7 @@ def _point_to_newest(trial: Trial, limit: float) -> None:
     trial.checkpoint = Checkpoint(Checkpoint.DISK, saved, trial.last_result, inherits)
     known = saved is None or saved == trial.restore_path or is_donor_state(saved)
     if not known and saved not in trial.keeper.kept:
-        trial.keeper.kept.append(saved)  # it was complete, but not noted yet
+        trial.keeper.add(saved, None)  # it was complete, but not noted yet
     trial.catching_up = trial.seen > 0
     owed = trial.checkpoint_at_end and (saved is None or iteration_of(saved) < trial.seen)
     owed = owed or trial.last_result.get(TRAINING_ITERATION) != trial.seen
