@@ -28,9 +28,12 @@ EXTRAS = {
     "mujoco": ["gymnasium[mujoco]"],
     "box2d": ["gymnasium[box2d]"],
     "search": [
+        "optuna>=4",
         "hyperopt>=0.2.7",
-        "bayesian-optimization>=1.4",
+        # nevergrad needs 1.4.0; 2 has another interface.
+        "bayesian-optimization>=1.4,<2",
         "scikit-optimize>=0.10",
+        "threadpoolctl>=3",
         "nevergrad>=1.0",
         "ax-platform>=1.0",
     ],
@@ -42,6 +45,8 @@ EXTRAS["dev"] = [
     *EXTRAS["analysis"],
     *EXTRAS["plot"],
     *EXTRAS["server"],
+    # All but Ax, which needs many packages of its own.
+    *(requirement for requirement in EXTRAS["search"] if not requirement.startswith("ax-")),
     "pytest>=8",
     "hypothesis>=6.100",
     "schemathesis>=4",

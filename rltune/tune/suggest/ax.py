@@ -45,8 +45,10 @@ class AxSearch(LibrarySearch):
         if ax_client._enforce_sequential_optimization and max_concurrent != 1:
             log.warning("The Ax client enforces sequential optimization: max_concurrent is 1.")
             max_concurrent = 1
-        minimize = ax_client.experiment.optimization_config.objective.minimize
-        super().__init__(max_concurrent, None, names[0], "min" if minimize else "max")
+        optimized = ax_client.experiment.optimization_config
+        assert optimized is not None, "The Ax client's experiment says nothing to optimize."
+        mode = "min" if optimized.objective.minimize else "max"
+        super().__init__(max_concurrent, None, names[0], mode)
         given = Given(ax_client)
         self._make: Callable[[int], AxClient] = lambda seed: given.take()
         self._metrics = sorted(ax_client.metric_names)
@@ -108,7 +110,8 @@ class AxSearch(LibrarySearch):
 
 
 def _client(space: RangeSpace, metric: str, mode: str, seed: int | None) -> AxClient:
-    from ax.service.ax_client import AxClient, ObjectiveProperties
+    from ax.service.ax_client import AxClient
+    from ax.service.utils.instantiation import ObjectiveProperties
 
     client = AxClient(
         enforce_sequential_optimization=False, random_seed=seed, verbose_logging=False

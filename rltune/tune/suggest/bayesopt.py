@@ -15,6 +15,7 @@ from rltune.tune.suggest.library_search import (
     LibrarySearch,
     Outcome,
     native,
+    one_thread,
     require,
 )
 from rltune.tune.suggest.range_space import RangeSpace, holds_ranges, options
@@ -96,7 +97,8 @@ class BayesOptSearch(LibrarySearch):
             known += [(point, mean) for point in self._pending.values()]
         for point, value in known:
             optimizer.register(point, value)
-        suggested = optimizer.suggest(bayes_opt.UtilityFunction(**self._utility))
+        with one_thread():
+            suggested = optimizer.suggest(bayes_opt.UtilityFunction(**self._utility))
         self._pending[number] = native(suggested)
         return self._pending[number]
 

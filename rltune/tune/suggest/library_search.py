@@ -8,6 +8,7 @@ import logging
 import math
 import random
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from rltune.config import nearest
 from rltune.result import TRAINING_ITERATION, get_metric
 from rltune.seeding import draw_seed
-from rltune.tune.suggest.suggestion import SuggestionAlgorithm
+from rltune.tune.suggest.suggestion import SuggestionAlgorithm, check_limit
 
 MAX_CONCURRENT = 10
 METRIC = "episode_reward_mean"
@@ -56,7 +57,7 @@ class LibrarySearch(SuggestionAlgorithm):
         mode: str = "max",
         seed: int | None = None,
     ):
-        assert max_concurrent is not None, "max_concurrent is a whole number above 0, not None."
+        check_limit(max_concurrent)
         if reward_attr is not None:
             log.warning("reward_attr is old: use metric=%r, mode='max'.", reward_attr)
             metric, mode = reward_attr, "max"
@@ -208,6 +209,16 @@ class Given(Generic[T]):
     def take(self) -> T:
         made, self._made = self._made, None
         return made if made is not None else copy.deepcopy(self._copy)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Within it, numpy and scikit-learn compute in one thread. Several are slower for the few points
+    of a search, and do not give the same numbers each time.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
 
 
 def require(library: str, distribution: str, cls: str) -> None:

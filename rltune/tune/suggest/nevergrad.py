@@ -19,6 +19,7 @@ from rltune.tune.suggest.library_search import (
     require,
 )
 from rltune.tune.suggest.range_space import RangeSpace, options
+from rltune.tune.suggest.suggestion import check_limit
 
 if TYPE_CHECKING:
     import nevergrad
@@ -83,6 +84,7 @@ class NevergradSearch(LibrarySearch):
         require("nevergrad", "nevergrad", cls.__name__)
         import nevergrad
 
+        check_limit(max_concurrent)
         registry = nevergrad.optimizers.registry
         if optimizer not in registry:
             raise ValueError(

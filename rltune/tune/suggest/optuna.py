@@ -78,7 +78,7 @@ class OptunaSearch(LibrarySearch):
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study is of no interest here
         try:
             self._study = optuna.create_study(
-                direction={"max": "maximize", "min": "minimize"}[self.mode],
+                direction="maximize" if self.mode == "max" else "minimize",
                 sampler=copy.deepcopy(self._sampler),
             )
         finally:
@@ -142,4 +142,5 @@ def _distribution(found: Any) -> Any:
         return CategoricalDistribution(list(options(found)))
     if isinstance(found, RandInt):
         return IntDistribution(*found.ends)
-    return FloatDistribution(*found.ends, log=isinstance(found, LogUniform))
+    low, high = found.ends
+    return FloatDistribution(low, high, log=isinstance(found, LogUniform))

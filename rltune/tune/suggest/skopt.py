@@ -14,6 +14,7 @@ from rltune.tune.suggest.library_search import (
     LibrarySearch,
     Outcome,
     native,
+    one_thread,
     require,
 )
 from rltune.tune.suggest.range_space import RangeSpace, options
@@ -91,7 +92,8 @@ class SkOptSearch(LibrarySearch):
         self._optimizer = self._make(self._seed)
         self._pending: dict[int, list[Any]] = {}
         if self._known:
-            self._optimizer.tell(self._known, [self._loss(value) for value in self._rewards])
+            with one_thread():
+                self._optimizer.tell(self._known, [self._loss(value) for value in self._rewards])
 
     def _ask(self, number: int) -> list[Any]:
         if number < len(self._first):
@@ -105,10 +107,11 @@ class SkOptSearch(LibrarySearch):
 
     def _ask_beside(self, number: int) -> list[Any]:
         """A point for a trial that runs beside those that are pending."""
-        optimizer = self._optimizer.copy(random_state=self._seed_of(number))
-        worst = max(optimizer.yi, default=0.0)
-        optimizer.tell(list(self._pending.values()), [worst] * len(self._pending))
-        point: list[Any] = native(optimizer.ask())
+        with one_thread():
+            optimizer = self._optimizer.copy(random_state=self._seed_of(number))
+            worst = max(optimizer.yi, default=0.0)
+            optimizer.tell(list(self._pending.values()), [worst] * len(self._pending))
+            point: list[Any] = native(optimizer.ask())
         return point
 
     def _replace(self, number: int, point: list[Any]) -> None:
@@ -117,7 +120,8 @@ class SkOptSearch(LibrarySearch):
     def _tell(self, number: int, point: list[Any], outcome: Outcome) -> None:
         del self._pending[number]
         if outcome.value is not None:
-            self._optimizer.tell(point, self._loss(outcome.value))
+            with one_thread():
+                self._optimizer.tell(point, self._loss(outcome.value))
 
     def _config(self, point: list[Any]) -> dict[str, Any]:
         config = dict(zip(self._names, point, strict=True))

@@ -35,9 +35,8 @@ class SuggestionAlgorithm(SearchAlgorithm):
         self, metric: str | None = None, mode: str = "max", max_concurrent: int | None = None
     ):
         assert mode in ("min", "max"), f"mode is 'min' or 'max', not {mode!r}."
-        assert max_concurrent is None or (type(max_concurrent) is int and max_concurrent > 0), (
-            f"max_concurrent is a whole number above 0, not {max_concurrent!r}."
-        )
+        if max_concurrent is not None:
+            check_limit(max_concurrent)
         self.metric = metric
         self.mode = mode
         self.max_concurrent = max_concurrent
@@ -141,6 +140,13 @@ class SuggestionAlgorithm(SearchAlgorithm):
             {"/".join(map(str, path[1:])): value for path, value in values.items()},
             trial_id,
         )
+
+
+def check_limit(max_concurrent: Any) -> None:
+    """Asserts that it is one."""
+    assert type(max_concurrent) is int and max_concurrent > 0, (
+        f"max_concurrent is a whole number above 0, not {max_concurrent!r}."
+    )
 
 
 def _state_file(path: str) -> Path:
