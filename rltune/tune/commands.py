@@ -22,6 +22,7 @@ from rltune.tune import experiment_state
 from rltune.tune.error import TuneError
 from rltune.tune.json_encoding import readable
 from rltune.tune.listing import RESULT_PREFIX, Listing, check_output, terminal_width
+from rltune.tune.run_lock import is_left
 from rltune.tune.trial import Trial
 
 TRIAL_COLUMNS = ("trainable_name", "experiment_tag", "trial_id", "status", "last_update_time")
@@ -34,6 +35,7 @@ EXPERIMENT_COLUMNS = (
     "error_trials",
     "last_updated",
 )
+ENDED = (Trial.TERMINATED, Trial.ERROR)
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S (%A)"
 EDITOR = "vim"
 
@@ -76,6 +78,8 @@ def list_trials(
         results = [RESULT_PREFIX + name for name in RESULT_COLUMNS]
     names = [*(TRIAL_COLUMNS if info_keys is None else _names(info_keys)), *results]
     _show(Listing.of(records, names), names, sort, output, filter_op, limit, desc)
+    if is_left(directory) and any(record.get("status") not in ENDED for record in records):
+        print("No run is alive here: one that was stopped or killed has left unfinished trials.")
 
 
 def list_experiments(
@@ -92,12 +96,18 @@ def list_experiments(
     Arguments and errors are those of `list_trials`; NotADirectoryError without the directory.
     """
     paths = sorted(_directory(project_path).iterdir())
-    rows = [row for path in paths if (row := _experiment_row(path))]
+    found = {path: row for path in paths if (row := _experiment_row(path))}
+    rows = list(found.values())
     if not rows:
         print("No experiments found!")
         return
     names = EXPERIMENT_COLUMNS if info_keys is None else _names(info_keys)
     _show(Listing.of(rows, names), names, sort, output, filter_op, limit, desc)
+    left = [path.name for path, row in found.items() if row["running_trials"] and is_left(path)]
+    if left:
+        print(
+            f"No run is alive in {', '.join(left)}: trials that run there were stopped or killed."
+        )
 
 
 def add_note(path: str, filename: str = "note.txt") -> None:

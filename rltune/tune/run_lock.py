@@ -10,6 +10,8 @@ from rltune.tune.error import TuneError
 
 LOCK = ".run.lock"
 PID = ".run.pid"
+# Longer than `is_left` holds it.
+PATIENCE_S = 0.2
 
 
 class RunLock:
@@ -31,7 +33,7 @@ class RunLock:
         self._directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._directory / LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE_S)
         except Timeout:
             raise TuneError(
                 f"A live run (pid {self._holder()}) works in {self._directory}. Wait for its end, "
@@ -56,3 +58,17 @@ class RunLock:
             return (self._directory / PID).read_text() or "unknown"
         except FileNotFoundError:
             return "unknown"
+
+
+def is_left(directory: Path) -> bool:
+    """Whether the run that worked in a directory last has ended, or was killed; False also where
+    that cannot be told.
+    """
+    try:
+        import fcntl
+
+        with open(directory / LOCK, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True

@@ -17,6 +17,7 @@ from rltune.tune import json_encoding
 from rltune.tune.commands import add_note, list_experiments, list_trials
 from rltune.tune.error import TuneError
 from rltune.tune.listing import Listing, terminal_width
+from rltune.tune.run_lock import RunLock
 
 pytest.importorskip("tabulate")
 
@@ -371,6 +372,27 @@ def test_t9_4_nothing_to_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "None of the columns ['nome'] exists.\n"
     with pytest.raises(NotADirectoryError, match="is not a directory"):
         list_experiments(str(tmp_path / "none"))
+
+
+def test_t9_what_a_killed_run_has_left_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run lives as long as it holds its lock, whatever the state says of its trials."""
+    project = make_project(tmp_path / "project")
+    locks = {name: RunLock(project / name) for name in ("hyperband", "pbt", "test")}
+    for lock in locks.values():
+        lock.acquire()
+    list_experiments(str(project))
+    list_trials(str(project / "pbt"))
+    assert "No run is alive" not in capsys.readouterr().out
+    for name in ("hyperband", "test"):
+        locks[name].release()
+    list_experiments(str(project))
+    assert "No run is alive in test:" in capsys.readouterr().out
+    for name, told in (("pbt", False), ("test", True), ("hyperband", False)):
+        list_trials(str(project / name))
+        assert ("No run is alive" in capsys.readouterr().out) is told
+    locks["test"].acquire()  # to look at it has not kept it
 
 
 def test_t9_5_a_note_is_created_then_updated(
