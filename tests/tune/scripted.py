@@ -34,7 +34,8 @@ ITERATION_S = 1.0  # what an iteration lasts that does not say so, or fails
 class Scripted(tune.Trainable):
     """Reports `curve(config, iteration)`; raises what the curve raises. Its state is its counters.
 
-    A subclass may keep more: `_save` and `_restore` as usual.
+    A subclass may keep more: `_save`, which returns a dict, and `_restore`. What is kept in memory is not written
+    to disk on the way there.
     """
 
     curve: Curve
@@ -52,6 +53,16 @@ class Scripted(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._start_over()
         return True
+
+    def save_to_object(self) -> Any:
+        return self.get_counters(), self._save(self.logdir)
+
+    def restore_from_object(self, packed: Any) -> None:
+        if isinstance(packed, bytes):  # it was saved to disk too
+            super().restore_from_object(packed)
+        else:
+            self.set_counters(packed[0])
+            self._restore(packed[1])
 
 
 class ScriptedExecutor(LocalTrialExecutor):
@@ -89,17 +100,17 @@ class _Handle(_LocalHandle):
     def __init__(self, executor: ScriptedExecutor):
         super().__init__()
         self._executor = executor
-        self.end = 0.0
+        self.duration = self.end = 0.0
         self._outcome: Any = None
 
     def begin_train(self) -> None:
-        duration = ITERATION_S
+        self.duration = ITERATION_S
         try:
             self._outcome = self.call("train")
-            duration = self._outcome.get(TIME_THIS_ITER_S, duration)
+            self.duration = self._outcome.get(TIME_THIS_ITER_S, ITERATION_S)
         except TrialFailure as failure:
             self._outcome = failure
-        self.end = self._executor.now + duration
+        self.end = self._executor.now + self.duration
 
     def take_outcome(self) -> dict[str, Any]:
         outcome, self._outcome = self._outcome, None
@@ -122,6 +133,7 @@ def make_scripted(
     reuse_actors: bool = False,
     resume: bool = False,
     period: float = 1e9,
+    executor: ScriptedExecutor | None = None,
     **spec: Any,
 ) -> TrialRunner:
     """A runner that has not begun.
@@ -133,6 +145,7 @@ def make_scripted(
         config: of every trial, besides the index.
         resume: goes on with the newest state in `directory`.
         period: seconds between two snapshots of the state; the first is made at once.
+        executor: by default a new one with these slots.
         spec: further arguments of Experiment, such as max_failures (here 0 by default) and checkpoint_freq.
     """
     trainable = curve
@@ -153,7 +166,7 @@ def make_scripted(
     runner = TrialRunner(
         search_alg or BasicVariantGenerator(),
         scheduler,
-        trial_executor=ScriptedExecutor(slots, reuse_actors),
+        trial_executor=executor or ScriptedExecutor(slots, reuse_actors),
         local_checkpoint_dir=None if directory is None else experiment.checkpoint_dir,
         checkpoint_period=period,
     )

@@ -143,10 +143,8 @@ class _Bracket:
         if not scores:
             return None
         percentile = (1 - 1 / self._reduction_factor) * 100
-        with np.errstate(invalid="ignore"):
-            cutoff = float(np.percentile(list(scores.values()), percentile))
-        # Between -inf and a number lies no number. Who is level with -inf is not behind.
-        return -math.inf if math.isnan(cutoff) else cutoff
+        with np.errstate(invalid="ignore"):  # NaN between -inf and a number: nobody is below it
+            return float(np.percentile(list(scores.values()), percentile))
 
     def debug_string(self) -> str:
         cutoffs = [f"Iter {when:.3f}: {self._cutoff(scores)}" for when, scores in self.rungs]

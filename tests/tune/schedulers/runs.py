@@ -95,7 +95,7 @@ class Trouble:
 troubles = st.builds(
     Trouble,
     seed=st.integers(0, 10**6),
-    n=st.integers(1, 40),
+    n=st.integers(1, 40) | st.integers(14, 40),
     slots=st.integers(1, 6),
     stride=st.integers(1, 20),
     fails=st.sampled_from([0.0, 0.02, 0.2]),
@@ -121,7 +121,7 @@ def ashas(draw: st.DrawFn) -> Make:
 
 @st.composite
 def hyperbands(draw: st.DrawFn) -> Make:
-    max_t = draw(st.integers(1, 50))
+    max_t = draw(st.sampled_from([3, 9, 27]) | st.integers(1, 50))
     mode = draw(st.sampled_from(["min", "max"]))
     return lambda: HyperBandScheduler("t", metric="score", max_t=max_t, mode=mode)
 

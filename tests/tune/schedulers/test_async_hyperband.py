@@ -129,6 +129,15 @@ def test_t10_4_equal_seeds_draw_the_same() -> None:
     assert draws(None) != draws(None)
 
 
+def test_t10_4_the_seed_is_part_of_the_state() -> None:
+    one, other = (ASHAScheduler(grace_period=1, max_t=10, brackets=3, seed=seed) for seed in (1, 2))
+    other.set_state(one.get_state())
+    trials = added(one, 30)
+    for trial in trials:
+        other.on_trial_add(None, trial)  # type: ignore[arg-type]
+    assert other.get_state() == one.get_state()
+
+
 def test_t10_4_a_failed_trial_that_starts_again_keeps_its_bracket_and_its_records() -> None:
     scheduler = ASHAScheduler(grace_period=1, max_t=10, reduction_factor=2, brackets=3, seed=0)
     trials = added(scheduler, 6)

@@ -175,6 +175,20 @@ def test_t10_5_a_trial_that_cannot_be_paused_fails_and_blocks_nobody() -> None:
     assert ends(runner) == [9] * 5 + [3] * 4 + [9, 3, 9, 9]
 
 
+def test_t10_5_who_is_out_stays_out() -> None:
+    """A trial that reports again, since its end was not carried out before a kill."""
+
+    def curve(config: dict[str, Any], iteration: int) -> dict[str, Any]:
+        return {"episode_reward_mean": -config["index"]}
+
+    scheduler = HyperBandScheduler(max_t=9)
+    runner = run_scripted(scheduler, curve, n=13, slots=13)
+    last = runner.get_trials()[12]  # the last one at the milestone, and the worst there
+    assert ends(runner)[12] == 3
+    assert scheduler.on_trial_result(runner, last, {**last.last_result}) == "STOP"
+    assert scheduler.state()["num_brackets"] == 2
+
+
 def test_t10_5_long_strides_pass_milestones() -> None:
     def curve(config: dict[str, Any], iteration: int) -> dict[str, Any]:
         return {**by_index(config, iteration), "t": 30 * iteration}
