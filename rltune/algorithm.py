@@ -21,7 +21,7 @@ from rltune.effective import check_values
 from rltune.env_spaces import env_spaces
 from rltune.envs.filters import NoFilter, RewardNormalizer
 from rltune.envs.spaces import unsupported_reason
-from rltune.frameworks import choose_device, choose_framework, preload
+from rltune.frameworks import choose, choose_framework
 from rltune.learner import Learner
 from rltune.metrics import EpisodeMetrics, SamplerPerf
 from rltune.models.distributions import Distribution
@@ -181,8 +181,8 @@ class Algorithm(AlgorithmState):
             )  # actors start while the framework is imported
         else:
             self.workers.reset(typed)
-        framework = choose_framework(typed.framework)
-        preload(framework)
+        if "learner" in stale:
+            framework, device = choose(typed.framework, typed.num_gpus)
         spaces = self.workers.spaces()
         self.observation_space, self.action_space = spaces
         self.policy = Policy.build(type(self), typed, *spaces)
@@ -190,7 +190,7 @@ class Algorithm(AlgorithmState):
         if "learner" in stale:
             self.learner = Learner(
                 framework, self.model, self.loss, stream(typed.seed, "init"), has_target=self.off_policy,
-                device=choose_device(framework, typed.num_gpus), threads=typed.num_cpus_for_driver,
+                device=device, threads=typed.num_cpus_for_driver,
             )  # fmt: skip
         else:
             self.learner.reset(self.model, stream(typed.seed, "init"))

@@ -47,7 +47,8 @@ def _describe(spec: dict[str, Any]) -> str:
     if isinstance(run, str) and is_algorithm(trainable(run)[1]) and isinstance(framework, str):
         from rltune.frameworks import choose_framework
 
-        text += f", framework {choose_framework(framework)}"
+        unknown = framework == "auto" and config.get("num_gpus")  # until a GPU is seen
+        text += f", framework {framework if unknown else choose_framework(framework)}"
     return text
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+from typing import Any
 
 from rltune.config import ConfigError
 from rltune.frameworks.ops import OPS, Ops
@@ -17,48 +18,64 @@ from rltune.frameworks.updater import Updater, UpdaterSettings
 
 __all__ = [
     "OPS",
+    "PACKAGES",
     "Ops",
     "ParamSpec",
     "Updater",
     "UpdaterSettings",
-    "choose_device",
+    "choose",
     "choose_framework",
+    "get_ops",
     "make_updater",
-    "preload",
 ]
 
 logger = logging.getLogger(__name__)
 
-_MODULES = {"torch": "rltune.frameworks._torch"}
+PACKAGES = {"torch": "torch", "jax": "jax", "tf": "tensorflow"}
+"""The packages that the frameworks are, in the order in which `auto` asks for them."""
 
 
 def choose_framework(name: str) -> str:
-    """The framework that trains, for the config key `framework`. Raises ConfigError for one that is not there."""
-    name = "torch" if name == "auto" else name
-    if name not in _MODULES:
-        raise ConfigError([f"framework {name!r} is not supported yet; use 'torch' or 'auto'"])
-    if importlib.util.find_spec(name) is None:
-        raise ConfigError([f"framework {name!r} is not installed: pip install {name}"])
+    """The framework that trains on a CPU, for the config key `framework`. Imports none.
+
+    Raises ConfigError for one that is not there.
+    """
+    if name == "auto":
+        name = next(filter(_is_installed, PACKAGES), next(iter(PACKAGES)))
+    if not _is_installed(name):
+        raise ConfigError([f"framework {name!r} is not installed: pip install {PACKAGES[name]}"])
     return name
 
 
-def preload(name: str) -> None:
-    """Imports framework `name`: something else may start up meanwhile."""
-    importlib.import_module(_MODULES[name])
+def choose(name: str, num_gpus: float) -> tuple[str, str]:
+    """The framework, imported, and the device: `num_gpus` alone decides whether it is a GPU, which `auto` leaves to
+    torch. A GPU that it does not see: the CPU, and one warning. Raises ConfigError as `choose_framework` does."""
+    framework = choose_framework(name)
+    if num_gpus:
+        wanted = "torch" if name == "auto" and _is_installed("torch") else framework
+        if _module(wanted).has_gpu():
+            return wanted, "cuda"
+        message = "num_gpus is %s, but %s sees no GPU here: training on the CPU"
+        logger.warning(message, num_gpus, wanted)
+    _module(framework)
+    return framework, "cpu"
 
 
-def choose_device(name: str, num_gpus: float) -> str:
-    """Where framework `name` trains: `num_gpus` alone decides. A GPU that it does not see: the CPU, and one warning."""
-    if not num_gpus:
-        return "cpu"
-    if importlib.import_module(_MODULES[name]).has_gpu():
-        return "cuda"
-    logger.warning("num_gpus is %s, but %s sees no GPU here: training on the CPU", num_gpus, name)
-    return "cpu"
+def get_ops(name: str) -> Ops:
+    """The operations of framework `name`."""
+    ops: Ops = _module(name).OPS
+    return ops
 
 
 def make_updater(name: str, settings: UpdaterSettings) -> Updater:
-    """The updater of framework `name` (as `choose_framework` gave it)."""
-    module = importlib.import_module(_MODULES[name])
-    updater: Updater = module.make_updater(settings)
+    """The updater of framework `name`."""
+    updater: Updater = _module(name).make_updater(settings)
     return updater
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(PACKAGES[name]) is not None
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"rltune.frameworks._{name}")

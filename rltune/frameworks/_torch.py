@@ -9,8 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from rltune.frameworks.adam import adam, clip_by_norm
+from rltune.frameworks.columns import Columns
 from rltune.frameworks.ops import Ops, Tensor
+from rltune.frameworks.step import descend, vectors
+from rltune.frameworks.tables import coeff_table
 from rltune.frameworks.updater import UpdaterSettings
 
 exp, log, tanh, relu, sqrt, square, abs = (
@@ -89,11 +91,8 @@ class TorchUpdater:
         torch.set_num_threads(settings.threads)
         self._settings = settings
         self._device = torch.device(settings.device)
-        size = int(np.sum(settings.spec.sizes))
-        self._theta, self._m, self._v, self._target = (
-            torch.zeros(size, device=self._device) for _ in range(4)
-        )
         self._t = 0
+        self._state: dict[str, Tensor] = {}
 
     def update(
         self,
@@ -101,86 +100,62 @@ class TorchUpdater:
         index: np.ndarray,
         coeffs: Mapping[str, float | np.ndarray],
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        tensors = {name: self._tensor(column) for name, column in batch.items()}
-        constants = {k: c for k, c in coeffs.items() if not isinstance(c, np.ndarray)}
-        varying = {k: c.tolist() for k, c in coeffs.items() if isinstance(c, np.ndarray)}
+        columns = Columns.of(batch)
+        packed = columns.pack(batch, len(next(iter(batch.values()))), np.int64)
+        matrices = {kind: torch.from_numpy(m).to(self._device) for kind, m in packed.items()}
+        names, table = coeff_table(coeffs, self._t, len(index))
         kept = [row[row >= 0] for row in index] if (index < 0).any() else list(index)
         stats: list[Tensor] = []
         rows: dict[str, list[Tensor]] = {}
-        names: list[str] = []
-        for step, order in enumerate(kept):
+        for order, now in zip(kept, table.tolist(), strict=True):
             chosen = torch.from_numpy(order).to(self._device, torch.int64)
-            minibatch = {name: column.index_select(0, chosen) for name, column in tensors.items()}
-            now = {**constants, **{k: c[step] for k, c in varying.items()}}
-            step_stats, step_rows = self._step(minibatch, now)
-            names = list(step_stats)
+            gathered = {kind: matrix.index_select(0, chosen) for kind, matrix in matrices.items()}
+            minibatch = columns.unpack(OPS, gathered)
+            step_stats, step_rows = self._step(minibatch, dict(zip(names, now, strict=True)))
             stats.append(torch.stack(list(step_stats.values())))
             for name, values in step_rows.items():
                 rows.setdefault(name, []).append(values)
-        table = torch.stack(stats).cpu().numpy()
+        self._t += len(index)
+        results = torch.stack(stats).cpu().numpy()
         return (
-            {name: table[:, column] for column, name in enumerate(names)},
+            {name: results[:, column] for column, name in enumerate(step_stats)},
             {name: _padded(values, index) for name, values in rows.items()},
         )
 
     def _step(
         self, minibatch: dict[str, Tensor], coeffs: dict[str, float]
-    ) -> tuple[dict[str, Tensor], ...]:
-        spec = self._settings.spec
-        theta = self._theta.detach().requires_grad_()
-        arguments = (spec.unpack(self._target, torch.split),) if self._settings.has_target else ()
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        spec, state = self._settings.spec, self._state
+        theta = state["theta"].detach().requires_grad_()
+        more = (spec.unpack(state["target"], OPS),) if self._settings.has_target else ()
         loss, stats, rows = self._settings.loss(
-            OPS, spec.unpack(theta, torch.split), minibatch, coeffs, *arguments
+            OPS, spec.unpack(theta, OPS), minibatch, coeffs, *more
         )
         (gradient,) = torch.autograd.grad(loss, theta)
+        moving = self._settings.has_target and coeffs["target_tau"] > 0
         with torch.no_grad():
-            gradient, norm = clip_by_norm(OPS, gradient, coeffs["grad_clip"])
-            self._t += 1
-            self._theta, self._m, self._v = adam(
-                OPS,
-                self._theta,
-                self._m,
-                self._v,
-                self._t,
-                gradient,
-                coeffs["lr"],
-                coeffs["adam_epsilon"],
-            )
-            if self._settings.has_target and (tau := coeffs["target_tau"]) > 0:
-                self._target = torch.lerp(self._target, self._theta, tau)
-            stats = {name: value.detach() for name, value in stats.items()}
+            parts = state if moving else {k: state[k] for k in state if k != "target"}
+            new, norm = descend(OPS, parts, gradient, coeffs)
+        self._state = {**state, **new}
+        stats = {name: value.detach() for name, value in stats.items()}
         return {**stats, "grad_gnorm": norm}, {name: value.detach() for name, value in rows.items()}
 
-    def _tensor(self, column: np.ndarray) -> Tensor:
-        if column.dtype != np.uint8:
-            kind = np.int64 if np.issubdtype(column.dtype, np.integer) else np.float32
-            column = column.astype(kind, copy=False)
-        column = np.require(
-            column, requirements=("C", "W")
-        )  # torch takes no read-only or reversed memory
-        return torch.from_numpy(column).to(self._device)
-
     def get_theta(self) -> np.ndarray:
-        theta: np.ndarray = self._theta.cpu().numpy().copy()
+        theta: np.ndarray = self._state["theta"].cpu().numpy().copy()
         return theta
 
     def get_state(self) -> dict[str, np.ndarray]:
-        state = {"theta": self._theta, "m": self._m, "v": self._v}
-        if self._settings.has_target:
-            state["target"] = self._target
         return {"t": np.asarray(self._t)} | {
-            k: value.cpu().numpy().copy() for k, value in state.items()
+            k: value.cpu().numpy().copy() for k, value in self._state.items()
         }
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         self._t = int(state["t"])
-        load = {
-            k: torch.from_numpy(np.array(a, np.float32)).to(self._device)
-            for k, a in state.items()
-            if k != "t"
+        self._state |= {
+            k: torch.from_numpy(np.array(state[k], np.float32)).to(self._device)
+            for k in vectors(self._settings.has_target)
+            if k in state
         }
-        self._theta, self._m, self._v = load["theta"], load["m"], load["v"]
-        self._target = load.get("target", self._target)
 
 
 def _padded(values: list[Tensor], index: np.ndarray) -> np.ndarray:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
+
+from rltune.frameworks import _numpy
+from rltune.frameworks.ops import Ops
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,10 @@ class ParamSpec:
             raise ValueError(f"parameters do not fit the model: {', '.join(wrong)}")
         return np.concatenate([np.ravel(params[name]) for name in self.names]).astype(np.float32)
 
-    def unpack(
-        self, flat: Any, split: Callable[[Any, list[int]], Any] | None = None
-    ) -> dict[str, Any]:
-        """Name to array (or tensor): views of `flat` where the framework can."""
-        parts = (
-            np.split(flat, np.cumsum(self.sizes)[:-1]) if split is None else split(flat, self.sizes)
-        )
-        return {n: p.reshape(s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)}
+    def unpack(self, flat: Any, ops: Ops = _numpy) -> dict[str, Any]:
+        """Name to array (or tensor of the framework that `ops` belong to): views of `flat` where that can be."""
+        parts = ops.split(flat, self.sizes)
+        return {
+            name: ops.reshape(part, shape)
+            for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
+        }

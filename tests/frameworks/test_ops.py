@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rltune.frameworks import OPS, _numpy
+from rltune.frameworks import OPS, _numpy, get_ops
 from rltune.frameworks.ops import Ops
+from tests.frameworks.bindings import gradient, tensor
+from tests.installed_frameworks import ALL
 
-torch = pytest.importorskip("torch")
-from rltune.frameworks import _torch  # noqa: E402
+each_framework = pytest.mark.parametrize("framework", ALL)
 
 Case = Callable[[Any, Any], Any]
 """(ops, make) -> result; `make(name)` is a tensor of the framework, see `values`."""
@@ -92,37 +93,112 @@ def test_the_list_is_closed() -> None:
     assert declared - {"__init__", "_no_init_or_replace_init", "__subclasshook__"} == set(OPS)
 
 
-def test_bindings_have_them_all() -> None:
+def test_the_numpy_binding_has_nothing_else() -> None:
     public = {name for name in vars(_numpy) if not name.startswith("_")}
     assert public - {"annotations", "np", "Tensor"} == set(OPS)
-    assert {name for name in OPS if callable(getattr(_torch.OPS, name, None))} == set(OPS)
 
 
+@each_framework
+def test_bindings_have_them_all(framework: str) -> None:
+    ops = get_ops(framework)
+    assert {name for name in OPS if callable(getattr(ops, name, None))} == set(OPS)
+
+
+@each_framework
 @pytest.mark.parametrize("name", OPS)
-def test_bindings_agree(name: str) -> None:
+def test_bindings_agree(framework: str, name: str) -> None:
     for case in CASES[name]:
         expected = case(_numpy, values)
-        got = case(_torch.OPS, lambda key: torch.from_numpy(values(key)))
+        got = case(get_ops(framework), lambda key: tensor(framework, values(key)))
         expected, got = (x if isinstance(x, list) else [x] for x in (expected, got))
         assert len(expected) == len(got)
-        for e, g in zip(expected, got, strict=True):
-            assert np.shape(e) == tuple(g.shape)
-            assert np.asarray(e).dtype == g.numpy().dtype == np.float32
-            np.testing.assert_allclose(g.numpy(), e, rtol=1e-6, atol=1e-6)
+        for e, g in zip(expected, map(np.asarray, got), strict=True):
+            assert np.shape(e) == g.shape
+            assert np.asarray(e).dtype == g.dtype == np.float32
+            np.testing.assert_allclose(g, e, rtol=1e-6, atol=1e-6)
 
 
 def test_a_masked_mean_ignores_the_rest() -> None:
     assert _numpy.mean(np.array([1.0, 100.0, 3.0]), np.array([1.0, 0.0, 1.0])) == 2.0
 
 
-def test_no_gradient_goes_through_stop_gradient() -> None:
-    x = torch.tensor([2.0], requires_grad=True)
-    (gradient,) = torch.autograd.grad((x * _torch.OPS.stop_gradient(x)).sum(), x)
-    assert gradient.tolist() == [2.0]
+SMOOTH = {"x": "x", "y": "y", "positive": "positive", "rows": "rows"}
+"""Tensors that a gradient is taken with respect to."""
 
 
-def test_a_clipped_value_has_no_gradient() -> None:
-    x = torch.tensor([0.5, 2.0, 3.0], requires_grad=True)
-    total = _torch.OPS.sum(_torch.OPS.minimum(_torch.OPS.clip(x, 0.0, 2.5), 1.0))
-    (gradient,) = torch.autograd.grad(total, x)
-    assert gradient.tolist() == [1.0, 0.0, 0.0]
+@each_framework
+@pytest.mark.parametrize("name", sorted(set(OPS) - {"one_hot", "cast_float", "stop_gradient"}))
+def test_gradients_are_the_slopes(framework: str, name: str) -> None:
+    """Against central differences in numpy, in double precision, of a weighted sum of the results."""
+    rng = np.random.default_rng(0)
+    for case in CASES[name]:
+        outputs = case(_numpy, values)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        weights = [rng.standard_normal(np.shape(o)).astype(np.float32) for o in outputs]
+
+        def total(ops: Any, make: Any, case: Case = case, weights: Any = weights) -> Any:
+            results = case(ops, make)
+            results = results if isinstance(results, list) else [results]
+            return sum(
+                ops.sum(result * make(weight))
+                for result, weight in zip(results, weights, strict=True)
+            )
+
+        for key in SMOOTH:
+
+            def at(x: Any, make: Any, ops: Any, key: str = key, total: Any = total) -> Any:
+                def pick(what: Any) -> Any:
+                    return x if isinstance(what, str) and what == key else make(what)
+
+                return total(ops, pick)
+
+            def numpy_at(x: np.ndarray, at: Any = at) -> float:
+                return float(at(x, lambda w: values(w) if isinstance(w, str) else w, _numpy))
+
+            expected = slopes(numpy_at, values(key).astype(np.float64))
+
+            def framework_at(x: Any, at: Any = at) -> Any:
+                return at(
+                    x,
+                    lambda w: tensor(framework, values(w) if isinstance(w, str) else w),
+                    get_ops(framework),
+                )
+
+            if not expected.any():
+                continue
+            got = gradient(framework, framework_at, values(key))
+            np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def slopes(function: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
+    """Central differences of `function` at `x`."""
+    result, h = np.zeros_like(x), 1e-5
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[i] += h
+        down[i] -= h
+        result[i] = (function(up) - function(down)) / (2 * h)
+    return result
+
+
+@each_framework
+def test_no_gradient_goes_through_stop_gradient(framework: str) -> None:
+    ops = get_ops(framework)
+    x = np.array([2.0], np.float32)
+    slope = gradient(framework, lambda x: ops.sum(x * ops.stop_gradient(x)), x)
+    assert slope.tolist() == [2.0]
+
+
+@each_framework
+def test_a_clipped_value_has_no_gradient(framework: str) -> None:
+    ops = get_ops(framework)
+    x = np.array([0.5, 2.0, 3.0], np.float32)
+    total = gradient(framework, lambda x: ops.sum(ops.minimum(ops.clip(x, 0.0, 2.5), 1.0)), x)
+    assert total.tolist() == [1.0, 0.0, 0.0]
+
+
+@each_framework
+def test_relu_is_flat_at_zero(framework: str) -> None:
+    ops = get_ops(framework)
+    x = np.array([-1.0, 0.0, 2.0], np.float32)
+    assert gradient(framework, lambda x: ops.sum(ops.relu(x)), x).tolist() == [0.0, 0.0, 1.0]

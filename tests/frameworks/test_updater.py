@@ -1,4 +1,4 @@
-"""All steps of an update in one call, on a linear regression."""
+"""All steps of an update in one call, on a linear regression, in every framework that is installed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rltune.frameworks import ParamSpec, UpdaterSettings
+from rltune.frameworks import ParamSpec, Updater, UpdaterSettings, make_updater
+from tests.installed_frameworks import ALL
 
-torch = pytest.importorskip("torch")
-from rltune.frameworks._torch import TorchUpdater  # noqa: E402
+pytestmark = pytest.mark.parametrize("framework", ALL)
 
 PARAMS = {"w": np.array([[1.0], [-2.0]], np.float32), "b": np.array([0.5], np.float32)}
 SPEC = ParamSpec.of(PARAMS)
@@ -30,8 +30,8 @@ def squares(ops: Any, params: Any, batch: Any, coeffs: Any, target: Any = None) 
     return loss, stats, {"error": error, "x0": batch["x"][..., 0]}
 
 
-def updater(**settings: Any) -> TorchUpdater:
-    made = TorchUpdater(UpdaterSettings(SPEC, squares, **settings))
+def updater(framework: str, loss: Any = squares, **settings: Any) -> Updater:
+    made = make_updater(framework, UpdaterSettings(SPEC, loss, **settings))
     zeros = np.zeros_like(THETA)
     made.set_state({"theta": THETA, "m": zeros, "v": zeros, "t": np.asarray(0), "target": THETA})
     return made
@@ -47,14 +47,14 @@ def index(*rows: list[int]) -> np.ndarray:
     return np.array(rows, np.int32)
 
 
-def same_state(one: TorchUpdater, other: TorchUpdater) -> bool:
+def same_state(one: Updater, other: Updater) -> bool:
     a, b = one.get_state(), other.get_state()
     return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
 
 
-def test_one_step_by_hand() -> None:
+def test_one_step_by_hand(framework: str) -> None:
     """x = (1, 2), y = 0: guess 1 - 4 + 0.5 = -2.5, gradient -5 * (1, 2, 1)."""
-    made = updater()
+    made = updater(framework)
     data = {"x": np.array([[1.0, 2.0]]), "y": np.array([0.0])}
     stats, rows = made.update(data, index([0]), COEFFS)
     assert stats["loss"].tolist() == [6.25]
@@ -66,16 +66,16 @@ def test_one_step_by_hand() -> None:
     assert int(state["t"]) == 1
 
 
-def test_the_gradient_is_clipped() -> None:
-    made = updater()
+def test_the_gradient_is_clipped(framework: str) -> None:
+    made = updater(framework)
     data = {"x": np.array([[1.0, 2.0]]), "y": np.array([0.0])}
     stats, _ = made.update(data, index([0]), {**COEFFS, "grad_clip": 150**0.5 / 10})
     np.testing.assert_allclose(stats["grad_gnorm"], [150**0.5], rtol=1e-6)  # before clipping
     np.testing.assert_allclose(made.get_state()["m"], [-0.05, -0.1, -0.05], rtol=1e-5)
 
 
-def test_steps_in_one_call_are_steps_in_many() -> None:
-    together, apart = updater(), updater()
+def test_steps_in_one_call_are_steps_in_many(framework: str) -> None:
+    together, apart = updater(framework), updater(framework)
     order = index([0, 1], [2, 3], [4, 5], [1, 0])
     stats, rows = together.update(batch(), order, COEFFS)
     for step, minibatch in enumerate(order):
@@ -85,8 +85,8 @@ def test_steps_in_one_call_are_steps_in_many() -> None:
     assert same_state(together, apart)
 
 
-def test_padding_rows_are_ignored_and_come_back_as_nan() -> None:
-    padded, short = updater(), updater()
+def test_padding_rows_are_ignored_and_come_back_as_nan(framework: str) -> None:
+    padded, short = updater(framework), updater(framework)
     data = batch()
     stats, rows = padded.update(data, index([4, 2, 0, 1], [5, -1, 3, -1]), COEFFS)
     short.update(data, index([4, 2, 0, 1]), COEFFS)
@@ -101,8 +101,8 @@ def test_padding_rows_are_ignored_and_come_back_as_nan() -> None:
     )
 
 
-def test_coefficients_may_differ_per_step() -> None:
-    made, twin = updater(), updater()
+def test_coefficients_may_differ_per_step(framework: str) -> None:
+    made, twin = updater(framework), updater(framework)
     rates = np.array([0.1, 0.0, 0.3])
     order = index([0, 1], [2, 3], [4, 5])
     stats, _ = made.update(batch(), order, {**COEFFS, "lr": rates, "extra": np.arange(3.0)})
@@ -115,13 +115,13 @@ def test_coefficients_may_differ_per_step() -> None:
     assert same_state(made, twin)
 
 
-def test_how_far_the_target_follows() -> None:
-    made = updater(has_target=True)
+def test_how_far_the_target_follows(framework: str) -> None:
+    made = updater(framework, has_target=True)
     taus = np.array([0.0, 1.0, 0.5])
     stats, _ = made.update(
         batch(), index([0, 1], [2, 3], [4, 5]), {**COEFFS, "target_tau": taus, "lr": 0.7}
     )
-    twin = updater(has_target=True)
+    twin = updater(framework, has_target=True)
     steps = []
     for minibatch in index([0, 1], [2, 3], [4, 5]):
         twin.update(batch(), minibatch[None], {**COEFFS, "target_tau": 0.0, "lr": 0.7})
@@ -133,8 +133,8 @@ def test_how_far_the_target_follows() -> None:
     np.testing.assert_allclose(made.get_state()["target"], (steps[1] + steps[2]) / 2, rtol=1e-6)
 
 
-def test_tau_1_copies_exactly() -> None:
-    made = updater(has_target=True)
+def test_tau_1_copies_exactly(framework: str) -> None:
+    made = updater(framework, has_target=True)
     far = {**made.get_state(), "target": THETA * 1e6 + 0.1}
     made.set_state(far)
     made.update(batch(), index([0, 1]), {**COEFFS, "target_tau": 1.0})
@@ -143,9 +143,12 @@ def test_tau_1_copies_exactly() -> None:
 
 
 @pytest.mark.parametrize("has_target", [False, True])
-def test_state_moves_exactly(has_target: bool) -> None:
+def test_state_moves_exactly(framework: str, has_target: bool) -> None:
     coeffs = {**COEFFS, "target_tau": 0.3}
-    made, other = updater(has_target=has_target), updater(has_target=has_target)
+    made, other = (
+        updater(framework, has_target=has_target),
+        updater(framework, has_target=has_target),
+    )
     made.update(batch(), index([0, 1], [2, 3]), coeffs)
     state = made.get_state()
     assert set(state) == {"theta", "m", "v", "t"} | ({"target"} if has_target else set())
@@ -158,13 +161,13 @@ def test_state_moves_exactly(has_target: bool) -> None:
         np.testing.assert_array_equal(state[key], kept[key])
 
 
-def test_memory_that_torch_would_not_take() -> None:
+def test_memory_that_frameworks_do_not_take_as_it_is(framework: str) -> None:
     """Read-only arrays come from Ray's store, reversed ones from slicing."""
     data = batch()
     for column in data.values():
         column.flags.writeable = False
     backwards = {name: np.ascontiguousarray(column[::-1])[::-1] for name, column in data.items()}
-    made, other = updater(), updater()
+    made, other = updater(framework), updater(framework)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made.update(data, index([0, 1]), COEFFS)
@@ -172,29 +175,52 @@ def test_memory_that_torch_would_not_take() -> None:
     assert same_state(made, other)
 
 
-def test_one_cast_at_the_door() -> None:
+def test_one_cast_at_the_door(framework: str) -> None:
     seen = {}
 
     def loss(ops: Any, params: Any, batch: Any, coeffs: Any) -> Any:
-        seen.update({name: column.dtype for name, column in batch.items()})
+        seen.update({name: str(column.dtype) for name, column in batch.items()})
         total = ops.sum(params["w"])
-        return total, {"loss": total}, {}
+        return total, {"loss": total}, {"shape": ops.sum(batch["cube"], -1)[:, 0]}
 
     data: dict[str, np.ndarray] = {
         "image": np.zeros((2, 3), np.uint8),
         "action": np.zeros(2, np.int32),
         "double": np.zeros(2),
         "flag": np.zeros(2, bool),
+        "cube": np.arange(12).reshape(2, 3, 2),
     }
-    made = TorchUpdater(UpdaterSettings(SPEC, loss))
-    made.update(data, index([0, 1]), COEFFS)
-    floats = {"double": torch.float32, "flag": torch.float32}
-    assert seen == {"image": torch.uint8, "action": torch.int64, **floats}
+    _, rows = updater(framework, loss).update(data, index([1, 0]), COEFFS)
+    assert rows["shape"].tolist() == [[13.0, 1.0]]
+    kinds = {name: kind.split(".")[-1].split("'")[0] for name, kind in seen.items()}
+    whole = {"int64" if framework == "torch" else "int32"}
+    assert {kinds.pop("action"), kinds.pop("cube")} == whole
+    kinds.pop("mask", None)
+    assert kinds == {"image": "uint8", "double": "float32", "flag": "float32"}
 
 
-def test_a_mask_column_restricts_the_means() -> None:
-    made, other = updater(), updater()
+def test_a_mask_column_restricts_the_means(framework: str) -> None:
+    made, other = updater(framework), updater(framework)
     mask = np.array([1, 0, 1, 0, 0, 1], np.float32)
     made.update({**batch(), "mask": mask}, index([0, 1, 2, 3, 4, 5]), COEFFS)
     other.update(batch(), index([0, 2, 5]), COEFFS)
     np.testing.assert_allclose(made.get_state()["theta"], other.get_state()["theta"], rtol=1e-6)
+
+
+SHAPES = [(6, 1, 4), (6, 3, 4), (60, 20, 4), (37, 16, 4), (6, 1, 3)]
+
+
+@pytest.mark.parametrize(("rows", "steps", "width"), SHAPES)
+def test_shapes_change_nothing(framework: str, rows: int, steps: int, width: int) -> None:
+    """One call of any shape is as many steps of its minibatches alone."""
+    together, apart = updater(framework), updater(framework)
+    order = np.random.default_rng(0).integers(-1, rows, (steps, width)).astype(np.int32)
+    order[:, 0] = np.maximum(order[:, 0], 0)
+    stats, outputs = together.update(batch(rows), order, COEFFS)
+    for step, minibatch in enumerate(order):
+        kept = minibatch[minibatch >= 0]
+        alone, alone_rows = apart.update(batch(rows), kept[None], COEFFS)
+        np.testing.assert_allclose(stats["loss"][step], alone["loss"][0], rtol=1e-5)
+        got = outputs["error"][step][minibatch >= 0]
+        np.testing.assert_allclose(got, alone_rows["error"][0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(together.get_theta(), apart.get_theta(), rtol=1e-4, atol=1e-5)

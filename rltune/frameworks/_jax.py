@@ -1,0 +1,206 @@
+"""jax: the operations and an update compiled to one program, loop included."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from rltune.frameworks.columns import Columns
+from rltune.frameworks.ops import Ops, Tensor
+from rltune.frameworks.step import descend, vectors
+from rltune.frameworks.tables import masked, padded, unpadded
+from rltune.frameworks.updater import UpdaterSettings
+
+exp, log, tanh, sqrt, square, abs = jnp.exp, jnp.log, jnp.tanh, jnp.sqrt, jnp.square, jnp.abs
+minimum, maximum, clip, where = jnp.minimum, jnp.maximum, jnp.clip, jnp.where
+relu, softplus, stop_gradient = jax.nn.relu, jax.nn.softplus, lax.stop_gradient
+
+
+def sum(x: Tensor, axis: int | None = None) -> Tensor:
+    return jnp.sum(x, axis)
+
+
+def mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    return jnp.mean(x) if mask is None else jnp.sum(x * mask) / jnp.sum(mask)
+
+
+def max(x: Tensor) -> Tensor:
+    return jnp.max(x, -1)
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    return jax.nn.log_softmax(x, -1)
+
+
+def gather(x: Tensor, index: Tensor) -> Tensor:
+    return jnp.take_along_axis(x, index[..., None], -1)[..., 0]
+
+
+def one_hot(index: Tensor, size: int) -> Tensor:
+    return jax.nn.one_hot(index, size, dtype=jnp.float32)
+
+
+def concat(xs: list[Tensor]) -> Tensor:
+    return jnp.concatenate(xs, -1)
+
+
+def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return jnp.reshape(x, shape)
+
+
+def split(x: Tensor, sizes: list[int]) -> list[Tensor]:
+    return jnp.split(x, np.cumsum(sizes)[:-1], -1)
+
+
+def cast_float(x: Tensor) -> Tensor:
+    return jnp.asarray(x, jnp.float32)
+
+
+OPS: Ops = sys.modules[__name__]
+
+
+CACHE = "RLTUNE_JAX_CACHE"
+"""Environment variable: the directory of compiled programs, or `off`."""
+CACHE_BYTES = 200_000_000
+
+
+def _set_up_cache() -> None:
+    """Compiled programs are kept between runs, the oldest ones deleted beyond `CACHE_BYTES`. What the user has set
+    (JAX_COMPILATION_CACHE_DIR) stays."""
+    where_to = os.environ.get(CACHE, str(Path("~/.cache/rltune/jax").expanduser()))
+    if where_to == "off" or jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    jax.config.update("jax_compilation_cache_dir", where_to)
+    jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+_set_up_cache()
+
+
+def has_gpu() -> bool:
+    return any(device.platform == "gpu" for device in jax.devices())
+
+
+def make_updater(settings: UpdaterSettings) -> JaxUpdater:
+    return JaxUpdater(settings)
+
+
+class JaxUpdater:
+    """See `rltune.frameworks.updater.Updater`."""
+
+    def __init__(self, settings: UpdaterSettings):
+        self._settings = settings
+        self._device = _device(settings)
+        self._t = 0
+        self._state: dict[str, Tensor] = {}
+        self._run = jax.jit(self._loop, static_argnames=("columns", "names"), donate_argnums=0)
+        self.traces = 0
+        """How often the update was traced: more than once only for shapes that padding does not make alike."""
+
+    def update(
+        self,
+        batch: Mapping[str, np.ndarray],
+        index: np.ndarray,
+        coeffs: Mapping[str, float | np.ndarray],
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        tables = padded(batch, index, coeffs, self._t)
+        self._state, stats, rows = self._run(
+            self._state, tables.matrices, tables.index, tables.coeffs, tables.steps,
+            columns=tables.columns, names=tables.names,
+        )  # fmt: skip
+        self._t += tables.steps
+        return (
+            {name: np.asarray(values)[: tables.steps] for name, values in stats.items()},
+            {name: unpadded(np.asarray(values), index) for name, values in rows.items()},
+        )
+
+    def _loop(
+        self,
+        state: dict[str, Tensor],
+        matrices: dict[str, Tensor],
+        index: Tensor,
+        coeffs: Tensor,
+        steps: Tensor,
+        *,
+        columns: Columns,
+        names: tuple[str, ...],
+    ) -> tuple[dict[str, Tensor], ...]:
+        """The first `steps` rows of `index`, and outputs for all of them."""
+        self.traces += 1
+        step = jax.jit(partial(self._step, columns=columns, names=names))  # traced once, used twice
+        _, *shapes = jax.eval_shape(step, state, matrices, index[0], coeffs[0])
+        outputs = jax.tree.map(lambda s: jnp.zeros((len(index), *s.shape), s.dtype), shapes)
+
+        def one(i: Tensor, carry: Any) -> Any:
+            state, outputs = carry
+            state, *now = step(state, matrices, index[i], coeffs[i])
+            return state, jax.tree.map(lambda table, row: table.at[i].set(row), outputs, now)
+
+        state, (stats, rows) = lax.fori_loop(0, steps, one, (state, outputs))
+        return state, stats, rows
+
+    def _step(
+        self,
+        state: dict[str, Tensor],
+        matrices: dict[str, Tensor],
+        order: Tensor,
+        coeffs: Tensor,
+        *,
+        columns: Columns,
+        names: tuple[str, ...],
+    ) -> tuple[dict[str, Tensor], ...]:
+        chosen = jnp.maximum(order, 0)
+        minibatch = columns.unpack(OPS, {kind: m[chosen] for kind, m in matrices.items()})
+        minibatch = masked(minibatch, cast_float(order >= 0))
+        now = {name: coeffs[i] for i, name in enumerate(names)}
+        spec, loss = self._settings.spec, self._settings.loss
+        more = (spec.unpack(state["target"], OPS),) if self._settings.has_target else ()
+
+        def objective(theta: Tensor) -> Any:
+            total, stats, rows = loss(OPS, spec.unpack(theta, OPS), minibatch, now, *more)
+            return total, (stats, rows)
+
+        gradient, (stats, rows) = jax.grad(objective, has_aux=True)(state["theta"])
+        state, norm = descend(OPS, state, gradient, now)
+        return state, {**stats, "grad_gnorm": norm}, rows
+
+    def get_theta(self) -> np.ndarray:
+        return np.array(self._state["theta"])
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        return {"t": np.asarray(self._t)} | {k: np.array(v) for k, v in self._state.items()}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        self._t = int(state["t"])
+        self._state |= {
+            k: jax.device_put(np.array(state[k], np.float32), self._device)
+            for k in vectors(self._settings.has_target)
+            if k in state
+        }
+
+
+def _device(settings: UpdaterSettings) -> Any:
+    """The device, and as many threads as jax lets itself be given: before it first computes, and once per process."""
+    if settings.device == "cpu" and "JAX_PLATFORMS" not in os.environ:
+        jax.config.update("jax_platforms", "cpu")  # a GPU that nobody asked for stays free
+    former = os.environ.get(THREADS)
+    os.environ[THREADS] = str(settings.threads)
+    try:
+        return jax.devices("gpu" if settings.device == "cuda" else "cpu")[0]
+    finally:
+        del os.environ[THREADS]
+        if former is not None:
+            os.environ[THREADS] = former
+
+
+THREADS = "PJRT_NPROC"
