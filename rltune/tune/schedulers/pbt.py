@@ -109,7 +109,8 @@ class PopulationBasedTraining(FIFOScheduler):
             self._members[trial.trial_id].alive = True
             return
         tag = trial.experiment_tag.partition(PERTURBED)[0]
-        first = mutated_values(trial.config, self._mutations)
+        # One that is shown again may have another config by now.
+        first = {} if trial.perturbed else mutated_values(trial.config, self._mutations)
         self._members[trial.trial_id] = Member(len(self._members), tag, first=first)
 
     def on_trial_result(
@@ -122,7 +123,8 @@ class PopulationBasedTraining(FIFOScheduler):
             return self.CONTINUE
         time, score = self._objective.read(result)
         iteration = int(number_in(result, TRAINING_ITERATION))
-        compared = replace(member, score=score, time=time, iteration=iteration)
+        turn = 1 + max(each.turn for each in self._members.values())
+        compared = replace(member, score=score, time=time, turn=turn, iteration=iteration)
         self._remember_if_good(trial_runner, trial, compared)
         self._members[trial.trial_id] = compared
         if self._synch:
@@ -146,7 +148,9 @@ class PopulationBasedTraining(FIFOScheduler):
         self._leave(trial_runner, trial)
 
     def choose_trial_to_run(self, trial_runner: TrialRunner) -> Trial | None:
-        """Of the trials that wait and fit, the one that was compared longest ago."""
+        """Of the trials that wait and fit, the one with the lowest time; of several, the one that has waited longest,
+        so that a donor goes on before those that were set back to its time.
+        """
         self._open_logs()
         candidates = [
             trial
@@ -216,9 +220,9 @@ class PopulationBasedTraining(FIFOScheduler):
         number = live if self._synch else len(scored)
         return worst_and_best(scored, size_of_quantile(number, self._fraction))
 
-    def _turn(self, trial: Trial) -> tuple[float, int]:
+    def _turn(self, trial: Trial) -> tuple[float, int, int]:
         member = self._members[trial.trial_id]
-        return member.time, member.order
+        return member.time, member.turn, member.order
 
     def _remember_if_good(self, runner: TrialRunner, trial: Trial, compared: Member) -> None:
         """Keeps the trial's state if it is one of the best so far, else forgets the one before."""
