@@ -19,6 +19,7 @@ class Member:
     alive: bool = True
     score: float | None = None  # higher is better; None: it was not compared yet
     time: float = 0.0  # when it was last compared
+    turn: int = 0  # which comparison of all that was, from 1
     iteration: int = 0  # the same, as training_iteration
     remembered: bool = False  # whether its state of that time is kept for others
     copies: int = 0  # how often it went on from another's state

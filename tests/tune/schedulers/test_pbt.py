@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from rltune.tune.error import TrialFailure, TuneError
 from rltune.tune.schedulers import PopulationBasedTraining
 from rltune.tune.trial import Trial
 from tests.tune.schedulers.population import Population, new_pbt, scored
+from tests.tune.scripted import make_scripted
 
 
 def test_t10_6_the_constructor() -> None:
@@ -189,6 +191,25 @@ def test_t10_7_yields_to_those_who_wait_and_takes_the_one_compared_longest_ago()
     trials[2].status = Trial.PAUSED
     trials[2].held = True  # a client wants that: nobody yields to it
     assert population.report(0, 20, 1) == "CONTINUE"
+
+
+def test_t10_7_who_was_set_back_waits_behind_those_of_the_same_time(tmp_path: Path) -> None:
+    """Equal scores rank by order, so the first trial is always one of the worst: it copies one that waits, and must
+    not take every turn from then on.
+    """
+    runner = make_scripted(
+        new_pbt(metric="score", perturbation_interval=5),
+        lambda config, iteration: {"score": 1.0},
+        n=8,
+        stop={"training_iteration": 60},
+        directory=tmp_path,
+        config={"lr": 1.0},
+    )
+    results = 0
+    while not runner.is_finished() and results < 8 * 60 * 3:
+        runner.step()
+        results += 1
+    assert runner.is_finished()
 
 
 def test_t10_8_a_copy_begins_with_the_donors_config() -> None:

@@ -26,7 +26,7 @@ def test_who_is_early_waits_for_all_others() -> None:
     assert not [what for what in population.take_done() if what[0] == "exploit"]
     assert population.report(2, 10, 2) == "PAUSE"  # others wait for a place
     assert [what for what in population.take_done() if what[0] == "exploit"] == [("exploit", 0, 3)]
-    assert chosen(population) == 0
+    assert chosen(population) == 3  # it has waited longest
 
 
 def test_a_trial_that_is_alone_never_waits() -> None:
