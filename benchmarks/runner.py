@@ -33,11 +33,17 @@ TIMEOUT_S = 1800
 
 def rate(side: str, measure: str, count: int) -> float:
     """How many trials or results a side does in a second. Raises BenchmarkError if it fails."""
+    return count / last_number(side, SCRIPT, {"measure": measure, "count": count})
+
+
+def last_number(side: str, script: Path, task: dict[str, Any]) -> float:
+    """What `script` prints last, run for one side in a process and a folder of its own. Raises
+    BenchmarkError if it fails.
+    """
     interpreter = sys.executable if side == "rltune" else peers.python(side)
     with tempfile.TemporaryDirectory(prefix="rltune-bench-") as folder:
-        task = {"side": side, "measure": measure, "count": count, "folder": folder}
         done = subprocess.run(
-            [str(interpreter), str(SCRIPT), json.dumps(task)],
+            [str(interpreter), str(script), json.dumps({"side": side, "folder": folder, **task})],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -45,7 +51,7 @@ def rate(side: str, measure: str, count: int) -> float:
         )
     if done.returncode:
         raise BenchmarkError(f"exit code {done.returncode}:\n{done.stderr[-2000:]}")
-    return count / float(done.stdout.splitlines()[-1])
+    return float(done.stdout.splitlines()[-1])
 
 
 def compare(measure: str, counts: dict[str, int], repeats: int) -> dict[str, Any]:

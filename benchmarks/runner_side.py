@@ -12,6 +12,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +68,21 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     run = {"rltune": ours, "ray": theirs}[task["side"]]
     folder = Path(task["folder"])
+    with local_ray():
+        run("trials", 1, folder / "first")
+        start = time.perf_counter()
+        run(task["measure"], task["count"], folder / "timed")
+        seconds = time.perf_counter() - start
+    print(seconds)
+
+
+@contextmanager
+def local_ray() -> Iterator[None]:
+    """A Ray of this process, whatever else runs on the machine."""
     os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init("local", num_cpus=CPUS, include_dashboard=False, logging_level=logging.ERROR)
-    run("trials", 1, folder / "first")
-    start = time.perf_counter()
-    run(task["measure"], task["count"], folder / "timed")
-    seconds = time.perf_counter() - start
+    yield
     ray.shutdown()
-    print(seconds)
 
 
 if __name__ == "__main__":
