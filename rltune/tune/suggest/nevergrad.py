@@ -57,6 +57,8 @@ class NevergradSearch(LibrarySearch):
     ):
         require("nevergrad", "nevergrad", type(self).__name__)
         super().__init__(max_concurrent, reward_attr, metric, mode, seed)
+        # Asked first: to look at its parameters gives it one.
+        self._is_seeded = optimizer.parametrization._random_state is not None
         _check_names(optimizer, parameter_names)
         self._given = Given(optimizer)
         self._names = parameter_names
@@ -101,9 +103,8 @@ class NevergradSearch(LibrarySearch):
     def _begin(self) -> None:
         self._optimizer = self._given.take()
         self._candidates: dict[int, Any] = {}
-        parametrization = self._optimizer.parametrization
-        if parametrization._random_state is None:
-            parametrization.random_state = np.random.RandomState(self._seed)
+        if not self._is_seeded:
+            self._optimizer.parametrization.random_state = np.random.RandomState(self._seed)
 
     def _ask(self, number: int) -> Any:
         self._candidates[number] = self._optimizer.ask()
