@@ -35,14 +35,15 @@ class Holds:
 
     def release(self, trial: Trial) -> None:
         """Ends a hold; a trial that the scheduler paused stays so."""
+        was_paused = trial.held
         self.drop(trial)
-        if trial.held:
-            trial.held = False
+        if was_paused:
             self._executor.unpause_trial(trial)
 
     def drop(self, trial: Trial) -> None:
-        """The trial has ended, or cannot be held."""
+        """The trial ends, or cannot be held."""
         self._trial_ids.discard(trial.trial_id)
+        trial.held = False
 
     def pause(self, trial: Trial) -> bool:
         """Pauses a running trial if it is held and can be saved; whether it is paused. Raises
@@ -54,8 +55,8 @@ class Holds:
         try:
             self._executor.pause_trial(trial)
         except TrialFailure as failure:
-            trial.held = False
             if failure.kind is not FailureKind.RUN:
+                trial.held = False
                 raise
             log.warning("%s goes on, since it cannot be saved: %s", trial, failure.summary)
             self.drop(trial)

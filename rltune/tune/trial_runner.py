@@ -392,10 +392,10 @@ class TrialRunner(TrialTable):
     def _end(self, trial: Trial, failure: TrialFailure | None = None) -> None:
         """The trial's last state. `failure` was noted before."""
         self._donors.forget(trial)
+        self._holds.drop(trial)
         self.trial_executor.stop_trial(trial, error=failure is not None)
         self._unfinished.pop(trial.trial_id, None)
         self._stop_requests.discard(trial.trial_id)
-        self._holds.drop(trial)
 
     def _on_failure(self, trial: Trial, failure: TrialFailure) -> None:
         """Notes a failure; tries again if the trial has another start, else it is in error.
