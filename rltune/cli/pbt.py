@@ -30,11 +30,12 @@ def pbt(experiment_dir: str, as_json: bool, output: str | None, metric: str | No
     """
     with mistakes():
         lineage = read_lineage(experiment_dir, metric)
-        click.echo(json.dumps(_as_json(lineage), indent=2) if as_json else _tables(lineage))
         if output:
             from rltune.tune import lineage_picture
 
             lineage_picture.save(lineage, output)
+        click.echo(json.dumps(_as_json(lineage), indent=2) if as_json else _tables(lineage))
+        if output:
             click.echo(f"Output saved at: {output}", err=as_json)
 
 

@@ -222,7 +222,7 @@ def killed_and_resumed(pbt: Any, directory: Path, seed: int, **more: Any) -> Tri
             pass
     assert runner.state is not None
     runner.state.close()
-    resumed = climb(pbt(), directory, make_scripted, resume=True, **more)
+    resumed: TrialRunner = climb(pbt(), directory, make_scripted, resume=True, **more)
     resumed.run()
     return resumed
 
