@@ -330,7 +330,7 @@ def _resume(
     old = state["runner_data"].get("experiment")
     experiment.spec = resuming.resumed_spec(old, experiment.spec, override)
     about["experiment"] = _bare(experiment)
-    searched = resuming.search_state(state)
+    searched = resuming.search_state(state, runner.search_alg)
     if searched is not None:
         runner.search_alg.add_configurations([experiment])
         runner.search_alg.set_state(searched)

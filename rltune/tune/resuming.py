@@ -22,6 +22,7 @@ from rltune.tune.checkpoints import (
 from rltune.tune.error import TuneError
 from rltune.tune.plain import plain
 from rltune.tune.schedulers import TrialScheduler
+from rltune.tune.suggest import SearchAlgorithm
 from rltune.tune.trial import Trial
 
 if TYPE_CHECKING:
@@ -141,11 +142,14 @@ def _show(runner: TrialRunner, audience: Audience, line: Mapping[str, Any]) -> s
     return ended
 
 
-def search_state(state: Mapping[str, Any]) -> Any:
-    """The newest state of the search algorithm; None if it kept none."""
+def search_state(state: Mapping[str, Any], search_alg: SearchAlgorithm) -> Any:
+    """The newest state of the search algorithm, of which `search_alg` is another object; None if it
+    kept none.
+    """
     newest = state["runner_data"].get("search")
     for line in state["journal"]:
-        newest = line.get("search", newest)
+        if line.get("search") is not None:
+            newest = search_alg.apply_changes(newest, line["search"])
     return newest
 
 

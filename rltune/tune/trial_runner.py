@@ -110,7 +110,7 @@ class TrialRunner(TrialTable):
         if trial.status == Trial.RUNNING:
             self._stop_requests.add(trial.trial_id)
             return
-        self._audience.remove(self, trial)
+        self._decisions.remove(trial)
         self._end(trial)
 
     def keep_donor(self, trial: Trial) -> None:
@@ -255,7 +255,7 @@ class TrialRunner(TrialTable):
 
     def _journal_extras(self) -> dict[str, Any]:
         """What new trials bring with them."""
-        search = json_encoding.dumps(self.search_alg.get_state())
+        search = json_encoding.dumps(self.search_alg.get_changes())
         return {"search": json.loads(search), **self._about}
 
     # One step.
@@ -423,7 +423,7 @@ class TrialRunner(TrialTable):
         if retry and trial.trial_id not in self._stop_requests:
             self._restart(trial)
             return
-        self._audience.fail(self, trial)
+        self._decisions.fail(trial)
         self._end(trial, failure)
 
     def _restart(self, trial: Trial) -> None:

@@ -100,11 +100,12 @@ class _Handle(_LocalHandle):
     def __init__(self, executor: ScriptedExecutor):
         super().__init__()
         self._executor = executor
-        self.duration = self.end = 0.0
+        self.iteration, self.duration, self.end = 0, 0.0, 0.0
         self._outcome: Any = None
 
     def begin_train(self) -> None:
         self.duration = ITERATION_S
+        self.iteration = getattr(self._host._trainable, "iteration", 0) + 1
         try:
             self._outcome = self.call("train")
             self.duration = self._outcome.get(TIME_THIS_ITER_S, ITERATION_S)
@@ -177,7 +178,7 @@ def make_scripted(
         state = experiment_state.load(path)
     runner.search_alg.add_configurations([experiment])
     if state is not None:
-        runner.search_alg.set_state(resuming.search_state(state))
+        runner.search_alg.set_state(resuming.search_state(state, runner.search_alg))
         runner.resume(state)
     return runner
 

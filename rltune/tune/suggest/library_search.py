@@ -66,6 +66,7 @@ class LibrarySearch(SuggestionAlgorithm):
         self._history: list[dict[str, Any]] = []
         self._points: list[Any] = []  # what was asked, by number
         self._begun = False
+        self._told = 0  # how much of the history `get_changes` has told
 
     # What a subclass says of its library.
 
@@ -113,6 +114,10 @@ class LibrarySearch(SuggestionAlgorithm):
 
     # What the runner says.
 
+    def add_configurations(self, experiments: Any) -> None:
+        super().add_configurations(experiments)
+        self._told = 0  # an experiment of its own, which has heard of nothing
+
     def _suggest(self, trial_id: str) -> dict[str, Any] | None:
         if self.is_full():
             return None
@@ -153,9 +158,19 @@ class LibrarySearch(SuggestionAlgorithm):
     def get_state(self) -> dict[str, Any]:
         return {**super().get_state(), "seed": self._seed, "history": list(self._history)}
 
+    def get_changes(self) -> dict[str, Any]:
+        first, self._told = self._told, len(self._history)
+        return {**self.get_state(), "history": self._history[first:], "first": first}
+
+    @staticmethod
+    def apply_changes(state: Any, changes: dict[str, Any]) -> dict[str, Any]:
+        earlier = state["history"][: changes["first"]] if state else []
+        return {**changes, "history": [*earlier, *changes["history"]]}
+
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         self._seed, self._history = state["seed"], list(state["history"])
+        self._told = len(self._history)
         self._points, differ = [], 0
         self._begin()
         self._begun = True

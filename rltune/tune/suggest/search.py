@@ -40,10 +40,23 @@ class SearchAlgorithm:
         """What a resumed run needs to make the trials that are missing, as JSON holds it; None:
         nothing.
 
-        It is kept with every snapshot of the experiment's state and with new trials. Results that
-        came later are shown again to an algorithm that was given it back.
+        It is kept with every snapshot of the experiment's state. Results that came later are shown
+        again to an algorithm that was given it back.
         """
         return None
+
+    def get_changes(self) -> Any:
+        """What is kept with new trials: the state, or of a large one what earlier calls have not
+        told.
+        """
+        return self.get_state()
+
+    @staticmethod
+    def apply_changes(state: Any, changes: Any) -> Any:
+        """The state after `changes`. `state` is an earlier one, of any time after the changes before
+        these; None if there was none.
+        """
+        return changes
 
     def set_state(self, state: Any) -> None:
         """Takes over what `get_state` gave, after `add_configurations`."""

@@ -12,6 +12,7 @@ import pytest
 
 from rltune import tune
 from rltune.tune import suggest
+from rltune.tune.experiment import Experiment
 from rltune.tune.suggest import SEARCH_ALGORITHMS
 from rltune.tune.suggest.library_search import LibrarySearch, Outcome
 from tests.tune.suggest.libraries import (
@@ -196,3 +197,31 @@ def test_a_space_of_something_else_is_refused(name: str) -> None:
         tune.TuneError, match="search space has 0.1 at 'inner/lr', which is no range"
     ):
         make(name, space={"x": tune.uniform(0, 1), "inner": {"lr": 0.1}})
+
+
+@pytest.mark.parametrize("snapshot_after", [None, 0, 4, 7, 9])
+@needs("Optuna")
+def test_changes_say_together_what_the_state_says(snapshot_after: int | None) -> None:
+    """Each says what is new; from a snapshot of any time they lead to the same."""
+    trials = Trials(make("Optuna"))
+    state, changes = None, []
+    for number in range(10):
+        trials.ask(1)
+        changes.append(trials.search.get_changes())
+        if number == snapshot_after:
+            trials.end_oldest()
+            state = trials.search.get_state()
+    assert max(len(one["history"]) for one in changes) < 5
+    for one in changes if snapshot_after is None else changes[snapshot_after + 1 :]:
+        state = trials.search.apply_changes(state, one)
+    assert state is not None
+    assert {name: state[name] for name in trials.search.get_state()} == trials.search.get_state()
+
+
+@needs("Optuna")
+def test_an_experiment_hears_what_the_search_learned_in_an_earlier_one() -> None:
+    trials = Trials(make("Optuna"))
+    trials.ask(5)
+    trials.search.get_changes()
+    trials.search.add_configurations([Experiment("next", "__fake")])
+    assert trials.search.get_changes()["history"] == trials.search.get_state()["history"]
