@@ -56,6 +56,16 @@ class Decisions:
         result[keys.DONE] = decision == TrialScheduler.STOP
         return decision
 
+    def fail(self, trial: Trial) -> None:
+        """Tells that a trial is in error for good; what that changes in others happens at once."""
+        self._audience.fail(self._runner, trial)
+        self._carry_out()
+
+    def remove(self, trial: Trial) -> None:
+        """The same for a trial that is ended from outside."""
+        self._audience.remove(self._runner, trial)
+        self._carry_out()
+
     def keep_donor(self, trial: Trial) -> None:
         """Keeps the state of the trial whose result is shown, for others to go on from. Raises
         TrialFailure.
@@ -74,7 +84,7 @@ class Decisions:
         try:
             decision = self._audience.show(self._runner, how, trial, result)
             trial.on_decision(result, decision)
-            self._changed += self.donors.carry_out()
+            self._carry_out()
             changed = {each.trial_id: each for each in self._changed}
         finally:
             self._changed = None
@@ -83,6 +93,10 @@ class Decisions:
         if self._journal is not None:
             self._journal.note_result(trial.trial_id, how, decision, _as_json(result))
         return decision
+
+    def _carry_out(self) -> None:
+        for changed in self.donors.carry_out():
+            self._refresh(changed)
 
     def _refresh(self, trial: Trial) -> None:
         """Makes a trial's record anew; while a result is shown, when its trial has taken note of

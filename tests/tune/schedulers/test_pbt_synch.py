@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from rltune import tune
 from tests.tune.schedulers.population import Population, new_pbt
-from tests.tune.scripted import run_scripted
+from tests.tune.scripted import Scripted, make_scripted, run_scripted
 
 
 def synchronous(n: int = 4, **more: Any) -> Population:
@@ -123,3 +126,49 @@ def test_every_comparison_is_at_one_time() -> None:
     assert rounds == [{float(time)} for time in range(5, 30, 5)]
     assert all(trial.last_result["training_iteration"] == 30 for trial in runner.get_trials())
     assert pbt._num_perturbations == 2 * 5
+
+
+class Sum(Scripted):
+    """The sum of all steps so far."""
+
+    def _setup(self, config: dict[str, Any]) -> None:
+        self.sum = 0
+
+    def _train(self) -> dict[str, Any]:
+        if self.config["step"] == 9 and self.iteration == 3:
+            raise RuntimeError("on purpose")
+        self.sum += self.config["step"]
+        return {"score": self.sum}
+
+    def _save(self, checkpoint_dir: str) -> dict[str, Any]:
+        return {"sum": self.sum}
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        self.sum = checkpoint["sum"]
+
+
+@pytest.mark.parametrize("how", ["fails", "is stopped"])
+def test_a_round_that_ends_with_a_death_is_carried_out(how: str) -> None:
+    """The last one to come never does: the worst of those who wait goes on from the best one's state."""
+    pbt = new_pbt(
+        metric="score", perturbation_interval=5, hyperparam_mutations={"x": [1]}, synch=True
+    )
+    last = 9 if how == "fails" else 3
+    runner = make_scripted(
+        pbt,
+        Sum,
+        slots=1,
+        config={"step": tune.sample_from(lambda spec: [1, 2, 7, last][spec.config.index])},
+        stop={"training_iteration": 7},
+        n=4,
+    )
+    seen: dict[Any, None] = {}
+    while not runner.is_finished():
+        runner.step()
+        seen[runner.get_trials()[0].last_result.get("score")] = None
+        if how == "is stopped" and len(pbt._arrived) == 3:
+            runner.stop_trial(runner.get_trials()[3])
+    scores = [trial.last_result["score"] for trial in runner.get_trials()[:3]]
+    assert scores == [7 * 7, 7 * 2, 7 * 7]
+    assert list(seen)[-7:] == [1, 2, 3, 4, 5, 6 * 7, 7 * 7]
+    assert "@perturbed" in runner.get_trials()[0].experiment_tag
