@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rltune.tune.schedulers.fifo import FIFOScheduler
@@ -91,12 +90,17 @@ class HyperBandScheduler(FIFOScheduler):
 
     def choose_trial_to_run(self, trial_runner: TrialRunner) -> Trial | None:
         self._leave_the_dead(trial_runner)
-        for start in range(0, len(self._brackets), self._per_band):
+        startable = {
+            trial.trial_id: trial
+            for status in (Trial.PENDING, Trial.PAUSED)
+            for trial in trial_runner.startable(status)
+        }
+        for start in range(0, len(self._brackets), self._per_band) if startable else ():
             band = self._brackets[start : start + self._per_band]
             for bracket in sorted(band, key=lambda b: b.completion()):
-                for trial in self._waiting(trial_runner, bracket):
-                    if trial_runner.has_resources(trial.resources):
-                        return trial
+                for trial_id in bracket.live:
+                    if trial_id in startable and bracket.goes_on(trial_id):
+                        return startable[trial_id]
         return None
 
     def debug_string(self) -> str:
@@ -148,18 +152,10 @@ class HyperBandScheduler(FIFOScheduler):
                 trial = trial_runner.get_trial(trial_id)
                 if trial_id != reporter and trial is not None:
                     trial_runner.stop_trial(trial)
-            for trial in self._waiting(trial_runner, bracket):
-                if trial.status == Trial.PAUSED:
+            for trial_id in filter(bracket.goes_on, bracket.live):
+                trial = trial_runner.get_trial(trial_id)
+                if trial is not None and trial.status == Trial.PAUSED and not trial.held:
                     trial_runner.trial_executor.unpause_trial(trial)
-
-    def _waiting(self, trial_runner: TrialRunner, bracket: Bracket) -> Iterator[Trial]:
-        """The trials that are to run to the milestone and do not, nor does a client hold them."""
-        for trial_id in bracket.live:
-            trial = trial_runner.get_trial(trial_id)
-            if trial is None or not bracket.goes_on(trial_id):
-                continue
-            if trial.status == Trial.PENDING or trial.status == Trial.PAUSED and not trial.held:
-                yield trial
 
     def _leave(self, trial_runner: TrialRunner, trial_id: str) -> None:
         index = self._bracket_of.pop(trial_id, None)

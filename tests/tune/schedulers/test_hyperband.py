@@ -247,3 +247,18 @@ def test_t10_5_a_trial_that_ended_untold_is_found_dead() -> None:
 
     runner = run_scripted(Deaf(max_t=9), curve, n=13, slots=13)
     assert ends(runner) == [9] * 5 + [3] * 4 + [9] * 3 + [1]
+
+
+def test_t10_5_a_held_trial_holds_up_its_bracket_and_no_other() -> None:
+    scheduler = HyperBandScheduler(max_t=9)
+    runner = make_scripted(scheduler, by_index, n=13, slots=2)
+    while not runner.get_trials() or (held := runner.get_trials()[12]).status != "RUNNING":
+        runner.step()
+    runner.pause_trial(held)
+    while runner.trial_executor.get_running_trials():
+        runner.step()
+    states = [trial.status for trial in runner.get_trials()]
+    assert states == ["TERMINATED"] * 5 + ["PAUSED"] * 8
+    runner.resume_trial(held)
+    runner.run()
+    assert ends(runner) == [9] * 5 + [3] * 5 + [9] * 3
