@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
 from rltune.tune.checkpoints import Checkpoint, donor_directory, is_donor_state, remove_others
-from rltune.tune.error import TuneError
+from rltune.tune.error import TrialFailure, TuneError
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import TrialExecutor
 
@@ -29,7 +30,12 @@ class Donors:
     def keep(self, trial: Trial, result: dict[str, Any]) -> None:
         """Saves the present state of a trial that is between two iterations. Raises TrialFailure."""
         assert trial.logdir is not None
-        value, path = trial.runner.save_twice(donor_directory(trial.logdir))
+        directory = donor_directory(trial.logdir)
+        try:
+            value, path = trial.runner.save_twice(directory)
+        except TrialFailure:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
         self._in_memory[trial.trial_id] = Checkpoint(Checkpoint.MEMORY, value, result, True)
         trial.donor = path
         # The trial itself goes on from there too, if this run is killed before it saves again.
