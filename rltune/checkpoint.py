@@ -13,6 +13,9 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,17 +33,32 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read; says which file and why."""
 
 
+_lasting: ContextVar[bool] = ContextVar("lasting", default=True)
+
+
+@contextmanager
+def in_passing() -> Iterator[None]:
+    """What `write_atomically` writes within is read and removed again at once, so nothing waits for the disk."""
+    before = _lasting.set(False)
+    try:
+        yield
+    finally:
+        _lasting.reset(before)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
-    """`data` at `path`, whole or not at all: on disk when this returns."""
+    """`data` at `path`, whole or not at all: on disk when this returns, unless `in_passing`."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if _lasting.get():
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        if _lasting.get():
+            _sync_directory(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

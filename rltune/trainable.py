@@ -25,7 +25,7 @@ from typing import Any
 
 from rltune import packing
 from rltune import result as keys
-from rltune.checkpoint import write_atomically
+from rltune.checkpoint import in_passing, write_atomically
 from rltune.resources import Resources
 from rltune.system_usage import UsageMonitor
 
@@ -197,7 +197,8 @@ class Trainable:
     def save_to_object(self) -> bytes:
         """A checkpoint as bytes: every file that `save` writes, at least."""
         with tempfile.TemporaryDirectory(prefix="save_to_object", dir=self.logdir) as directory:
-            path = self.save_whole(directory)
+            with in_passing():
+                path = self.save_whole(directory)
             packed = packing.pack(directory, os.path.relpath(path, directory))
         if len(packed) > LARGE_OBJECT_BYTES:
             logger.info("A checkpoint of %.1f MB is kept in memory.", len(packed) / 1e6)

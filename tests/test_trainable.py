@@ -172,6 +172,18 @@ def test_t2_3_nothing_is_left_of_objects(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_t2_3_an_object_does_not_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainable = make(Reports, tmp_path)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    trainable.save_to_object()
+    assert synced == []
+    trainable.save()
+    assert synced != []
+
+
 @pytest.mark.parametrize("cls", [Reports, WritesFiles])
 def test_t2_3_delete_checkpoint_removes_its_directory(tmp_path: Path, cls: type[Trainable]) -> None:
     trainable = make(cls, tmp_path)
