@@ -38,10 +38,16 @@ def main(results_dir: str) -> None:
     from rltune.tune.schedulers import FIFOScheduler
     from tests.tune.trainables import Counter
 
-    lost = Path(results_dir, "lost_node")
+    lost, begun = Path(results_dir, "lost_node"), Path(results_dir, "begun")
+    begun.mkdir()
 
     class Slow(Counter):
+        """Its first iteration ends when all trials have begun."""
+
         def _train(self) -> dict[str, Any]:
+            Path(begun, str(os.getpid())).touch()
+            while len(list(begun.iterdir())) < NODES * CPUS:
+                time.sleep(0.05)
             time.sleep(0.1)
             node = ray.get_runtime_context().get_node_id()
             if lost.exists() and lost.read_text() == node:
