@@ -53,53 +53,53 @@ class ResultWriter(BaseCallback):
             self._write()
 
 
+def common(task: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that both algorithms have."""
+    model = config["model"]
+    return {
+        "learning_rate": config["lr"],
+        "gamma": config["gamma"],
+        "max_grad_norm": config["grad_clip"],
+        "policy_kwargs": {
+            "net_arch": model["fcnet_hiddens"],
+            "activation_fn": ACTIVATIONS[model["fcnet_activation"]],
+        },
+        "seed": task["seed"],
+        "device": "cpu",
+    }
+
+
 def ppo(task: dict[str, Any], config: dict[str, Any]) -> BaseAlgorithm:
-    model, envs = config["model"], config["num_envs_per_worker"]
+    envs = config["num_envs_per_worker"]
     return stable_baselines3.PPO(
         "MlpPolicy",
         make_vec_env(task["env"], n_envs=envs, seed=task["seed"]),
         n_steps=config["train_batch_size"] // envs,
         batch_size=config["sgd_minibatch_size"],
         n_epochs=config["num_sgd_iter"],
-        gamma=config["gamma"],
         gae_lambda=config["lambda"],
-        learning_rate=config["lr"],
         clip_range=config["clip_param"],
         ent_coef=config["entropy_coeff"],
         vf_coef=config["vf_loss_coeff"],
-        max_grad_norm=config["grad_clip"],
-        policy_kwargs={
-            "net_arch": model["fcnet_hiddens"],
-            "activation_fn": ACTIVATIONS[model["fcnet_activation"]],
-        },
-        seed=task["seed"],
-        device="cpu",
+        **common(task, config),
     )
 
 
 def dqn(task: dict[str, Any], config: dict[str, Any]) -> BaseAlgorithm:
-    model, fragment = config["model"], config["rollout_fragment_length"]
+    fragment = config["rollout_fragment_length"]
     exploration = config["exploration_fraction"] * config["schedule_max_timesteps"]
     return stable_baselines3.DQN(
         "MlpPolicy",
         make_vec_env(task["env"], n_envs=1, seed=task["seed"]),
-        learning_rate=config["lr"],
         batch_size=config["train_batch_size"],
         buffer_size=config["buffer_size"],
         learning_starts=config["learning_starts"],
-        gamma=config["gamma"],
         target_update_interval=config["target_network_update_freq"],
         train_freq=fragment,
         gradient_steps=round(config["training_intensity"] * fragment / config["train_batch_size"]),
         exploration_fraction=min(1.0, exploration / task["timesteps"]),
         exploration_final_eps=config["exploration_final_eps"],
-        max_grad_norm=config["grad_clip"],
-        policy_kwargs={
-            "net_arch": model["fcnet_hiddens"],
-            "activation_fn": ACTIVATIONS[model["fcnet_activation"]],
-        },
-        seed=task["seed"],
-        device="cpu",
+        **common(task, config),
     )
 
 
