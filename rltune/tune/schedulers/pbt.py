@@ -295,11 +295,16 @@ class PopulationBasedTraining(FIFOScheduler):
         runner.exploit(trial, donor_trial, config, tag)
 
     def _new_config(self, trial: Trial, donor: Trial, rng: random.Random) -> dict[str, Any]:
-        """A config near the donor's, in the ranges of its keys, with the trial's own seed."""
+        """A config near the donor's, in the ranges of its keys, with the trial's own seed. Trials that were given the
+        same seed get one of their own, so that two copies never train in the same way.
+        """
         config = explore(donor.config, self._mutations, self._resample, self._custom_explore, rng)
         config = trial.get_trainable_cls().clip_config(config)
         config.pop(SEED, None)
-        return {**config, **{key: trial.config[key] for key in (SEED,) if key in trial.config}}
+        seed = trial.config.get(SEED)
+        if seed is not None and seed == donor.config.get(SEED):
+            seed = rng.randrange(2**32)
+        return config if SEED not in trial.config else {**config, SEED: seed}
 
     def _open_logs(self) -> None:
         """Once, before anything new is decided: see PolicyLog."""

@@ -228,6 +228,17 @@ def test_t10_8_a_copy_begins_with_the_donors_config() -> None:
     assert loser.config["lr"] in (4.0, 6.0)
 
 
+def test_t10_8_copies_of_trials_with_one_seed_are_no_twins() -> None:
+    population = scored(new_pbt())
+    for trial in population.runner.trials:
+        trial.config["seed"] = 7
+    population.report(0, 20, -1)
+    population.report(1, 20, -2)
+    seeds = [trial.config["seed"] for trial in population.runner.trials]
+    assert seeds[2:] == [7, 7, 7]
+    assert len(set(seeds)) == 3
+
+
 def test_a_copy_has_no_seed_where_the_trial_has_none() -> None:
     population = scored(new_pbt())
     del population.runner.trials[0].config["seed"]
