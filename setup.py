@@ -12,6 +12,7 @@ REQUIRED = [
     "gymnasium>=1.2,<2",
     "ray>=2.40,<3",
     "torch>=2.4,<3",
+    "jax>=0.6,<1",
     "safetensors>=0.4.3",
     "tensorboardX>=2.6.2",
     "pyyaml>=6",
@@ -23,7 +24,6 @@ REQUIRED = [
 
 EXTRAS = {
     "tf": ["tensorflow>=2.16,<3"],
-    "jax": ["jax>=0.4.30"],
     "atari": ["ale-py>=0.10", "opencv-python-headless>=4.8"],
     "mujoco": ["gymnasium[mujoco]"],
     "box2d": ["gymnasium[box2d]"],

@@ -20,6 +20,7 @@ from rltune.checkpoint import CheckpointError
 from rltune.config import ConfigError
 from rltune.registry import get_trainable_cls
 from rltune.resources import Resources
+from tests.bindings import ALL
 
 OWN_TO_A_RUN = {
     "config",
@@ -57,7 +58,7 @@ RESULT_KEYS = {
     "device",
 }
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "learning_starts": 32,
     "buffer_size": 500,
     "schedule_max_timesteps": 1000,
@@ -102,7 +103,12 @@ def flat(weights: dict[str, np.ndarray]) -> np.ndarray:
 
 
 class Conformance:
-    """Each test runs with `name`, which `get_trainable_cls` knows."""
+    """Each test runs with `name`, which `get_trainable_cls` knows, and with every framework that is installed."""
+
+    @pytest.fixture(autouse=True, params=ALL)
+    def framework(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setitem(SMALL, "framework", request.param)
+        return str(request.param)
 
     def test_an_unknown_key_is_named_with_the_nearest(self, name: str) -> None:
         """T13.3"""
@@ -118,7 +124,7 @@ class Conformance:
             )
         assert len(caught.value.problems) == 4
 
-    def test_results_carry_every_key(self, name: str) -> None:
+    def test_results_carry_every_key(self, name: str, framework: str) -> None:
         """T13.4"""
         algorithm = make(name)
         for iteration in (1, 2):
@@ -136,7 +142,7 @@ class Conformance:
             > 0
         )
         assert result["info"]["num_steps_trained"] > 0
-        assert result["device"] == "cpu"
+        assert (result["framework"], result["device"]) == (framework, "cpu")
         json.dumps(
             {key: value for key, value in result.items() if key != "config"}, allow_nan=False
         )
@@ -362,14 +368,14 @@ class Conformance:
         assert cls.placement_bundles(config) == [{"CPU": 0.5, "GPU": 0.25, "hi": 1}] * 3
 
     def test_a_gpu_that_is_not_there_is_one_warning(
-        self, name: str, caplog: pytest.LogCaptureFixture
+        self, name: str, framework: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         algorithm = make(name, num_gpus=1)
         if algorithm.learner.device != "cpu":
             pytest.skip("there is a GPU")
         assert algorithm.train()["device"] == "cpu"
         assert [r.getMessage() for r in caplog.records if "GPU" in r.getMessage()] == [
-            "num_gpus is 1.0, but torch sees no GPU here: training on the CPU"
+            f"num_gpus is 1.0, but {framework} sees no GPU here: training on the CPU"
         ]
 
     def test_the_callback_may_change_a_result(self, name: str) -> None:

@@ -31,7 +31,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = {"torch": "torch", "jax": "jax", "tf": "tensorflow"}
+PACKAGES = {"jax": "jax", "torch": "torch", "tf": "tensorflow"}
 """The packages that the frameworks are, in the order in which `auto` asks for them."""
 
 

@@ -1,4 +1,4 @@
-"""Losses against numbers worked by hand, on numpy and on torch, and the gradients they leave.
+"""Losses against numbers worked by hand, in every framework, and the gradients they leave.
 
 A loss reads nothing of its algorithm but `cfg`, `model` and `distribution`, so a stand-in has no
 more. The models here put out numbers that stand in the observation or in a table.
@@ -15,14 +15,15 @@ import pytest
 from agents.dqn import DQN, DQNConfig
 from agents.pg import PG, PGConfig
 from agents.ppo import PPO, PPOConfig
-from rltune.frameworks import _numpy
 from rltune.models.distributions import Categorical, EpsilonGreedy
+from tests import bindings
+from tests.bindings import ALL, ops_of
 
 LN2, LN3 = np.log(2), np.log(3)
 EVEN, SKEWED = (0.0, 0.0), (LN3, 0.0)  # logits of probabilities (1/2, 1/2) and (3/4, 1/4)
 SKEWED_ENTROPY = 0.5623351446  # -(3/4 ln 3/4 + 1/4 ln 1/4)
 SKEWED_TO_EVEN_KL = 0.1308120359  # 3/4 ln 3/2 + 1/4 ln 1/2
-BINDINGS = ("numpy", "torch")
+BINDINGS = ("numpy", *ALL)
 
 
 class Echo:
@@ -48,24 +49,25 @@ def algorithm(config: Any) -> Any:
     return SimpleNamespace(cfg=config, model=Echo(), distribution=Categorical(2))
 
 
-def tensors(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    torch = pytest.importorskip("torch")
-    floats = {k: torch.from_numpy(a) for k, a in arrays.items()}
-    return {k: t.float() if t.is_floating_point() else t for k, t in floats.items()}
+def tensors(binding: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Numbers in single precision, as a learner hands them to a loss."""
+    singles = {
+        k: a if np.issubdtype(a.dtype, np.integer) else a.astype(np.float32)
+        for k, a in arrays.items()
+    }
+    return {k: bindings.tensor(binding, a) for k, a in singles.items()}
 
 
 def evaluate(
     binding: str, loss: Any, config: Any, batch: Any, coeffs: dict[str, float], *tables: Any
 ) -> tuple[float, dict[str, float], dict[str, np.ndarray]]:
-    ops: Any = _numpy
     params: Any = list(tables) or [{}]
     inputs: Any = batch
-    if binding == "torch":
-        pytest.importorskip("torch")
-        from rltune.frameworks import _torch
-
-        ops, inputs, params = _torch.OPS, tensors(batch), [tensors(table) for table in params]
-    total, stats, rows = loss(algorithm(config), ops, params[0], inputs, coeffs, *params[1:])
+    if binding != "numpy":
+        inputs, params = tensors(binding, batch), [tensors(binding, table) for table in params]
+    total, stats, rows = loss(
+        algorithm(config), ops_of(binding), params[0], inputs, coeffs, *params[1:]
+    )
     return (
         float(total),
         {k: float(v) for k, v in stats.items()},
@@ -145,29 +147,36 @@ def test_ppo_without_a_change_of_policy(binding: str) -> None:
 
 
 def gradient(
-    loss: Any, config: Any, batch: Any, coeffs: Any, wanted: str, *tables: Any
+    framework: str, loss: Any, config: Any, batch: Any, coeffs: Any, wanted: str, *tables: Any
 ) -> np.ndarray:
     """Of the loss with respect to a column of the batch, or the first table's entry."""
-    torch = pytest.importorskip("torch")
-    from rltune.frameworks import _torch
 
-    inputs, params = tensors(batch), [tensors(table) for table in tables] or [{}]
-    variable = (inputs if wanted in inputs else params[0])[wanted].requires_grad_()
-    total = loss(algorithm(config), _torch.OPS, params[0], inputs, coeffs, *params[1:])[0]
-    return np.asarray(torch.autograd.grad(total, variable)[0])
+    def total(variable: Any) -> Any:
+        inputs = tensors(framework, batch)
+        params = [tensors(framework, table) for table in tables] or [{}]
+        (inputs if wanted in inputs else params[0])[wanted] = variable
+        ops = ops_of(framework)
+        return loss(algorithm(config), ops, params[0], inputs, coeffs, *params[1:])[0]
+
+    start = batch[wanted] if wanted in batch else tables[0][wanted]
+    return bindings.gradient(framework, total, start.astype(np.float32))
 
 
-def test_clipped_samples_of_ppo_teach_nothing() -> None:
+@pytest.mark.parametrize("framework", ALL)
+def test_clipped_samples_of_ppo_teach_nothing(framework: str) -> None:
     only_policy = {**PPO_COEFFS, "vf_loss_coeff": 0.0, "entropy_coeff": 0.0, "kl_coeff": 0.0}
-    got = gradient(PPO.loss, PPOConfig(), PPO_BATCH, only_policy, "obs")
+    got = gradient(framework, PPO.loss, PPOConfig(), PPO_BATCH, only_policy, "obs")
     # d(-ratio * A / 4) / d(logits) = -A/4 * ratio * (one_hot(a) - p)
     expected = stack((0, 0, 0), (0.3125, -0.3125, 0), (0.078125, -0.078125, 0), (0, 0, 0))
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-def test_value_errors_beyond_the_clip_teach_nothing() -> None:
+@pytest.mark.parametrize("framework", ALL)
+def test_value_errors_beyond_the_clip_teach_nothing(framework: str) -> None:
     only_value = {**PPO_COEFFS, "clip_param": 1e-9, "entropy_coeff": 0.0, "kl_coeff": 0.0}
-    got = gradient(PPO.loss, PPOConfig(), PPO_BATCH, {**only_value, "vf_clip_param": 2.0}, "obs")
+    got = gradient(
+        framework, PPO.loss, PPOConfig(), PPO_BATCH, {**only_value, "vf_clip_param": 2.0}, "obs"
+    )
     # 0.5 * 2 * (V - target) / 4 where the squared error is below 2
     np.testing.assert_allclose(got[:, 2], [-0.25, 0, 0, 0], atol=1e-7)
 
@@ -205,11 +214,12 @@ def test_dqn(binding: str, double_q: bool, td_error: tuple[float, ...], loss: fl
     assert stats == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("framework", ALL)
 @pytest.mark.parametrize("double_q", [True, False])
-def test_dqn_learns_only_the_value_of_what_was_done(double_q: bool) -> None:
+def test_dqn_learns_only_the_value_of_what_was_done(framework: str, double_q: bool) -> None:
     """Weight / 3 times the TD error cut to [-1, 1]; nothing through the bootstrapped value."""
     config = DQNConfig(double_q=double_q)
-    got = gradient(DQN.loss, config, DQN_BATCH, {}, "q", ONLINE, TARGET)
+    got = gradient(framework, DQN.loss, config, DQN_BATCH, {}, "q", ONLINE, TARGET)
     np.testing.assert_allclose(got, stack((-1 / 3, 0.25 / 3), (-2 / 3, 0), (0, 0)), rtol=1e-5)
 
 

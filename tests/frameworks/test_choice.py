@@ -10,7 +10,7 @@ import pytest
 
 from rltune.config import ConfigError
 from rltune.frameworks import PACKAGES, choose, choose_framework
-from tests.installed_frameworks import INSTALLED
+from tests.bindings import INSTALLED
 
 
 def only(*names: str) -> Any:
@@ -40,7 +40,7 @@ def test_auto_is_the_first_that_is_there(
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("auto", "framework 'torch' is not installed: pip install torch"),
+        ("auto", "framework 'jax' is not installed: pip install jax"),
         ("torch", "framework 'torch' is not installed: pip install torch"),
         ("jax", "framework 'jax' is not installed: pip install jax"),
         ("tf", "framework 'tf' is not installed: pip install tensorflow"),

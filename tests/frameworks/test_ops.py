@@ -11,8 +11,7 @@ import pytest
 
 from rltune.frameworks import OPS, _numpy, get_ops
 from rltune.frameworks.ops import Ops
-from tests.frameworks.bindings import gradient, tensor
-from tests.installed_frameworks import ALL
+from tests.bindings import ALL, gradient, tensor
 
 each_framework = pytest.mark.parametrize("framework", ALL)
 

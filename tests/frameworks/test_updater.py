@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rltune.frameworks import ParamSpec, Updater, UpdaterSettings, make_updater
-from tests.installed_frameworks import ALL
+from tests.bindings import ALL
 
 pytestmark = pytest.mark.parametrize("framework", ALL)
 

@@ -8,7 +8,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from rltune.frameworks import _numpy
 from rltune.models.distributions import (
     Categorical,
     DiagGaussian,
@@ -17,24 +16,19 @@ from rltune.models.distributions import (
     MultiCategorical,
     make_distribution,
 )
+from tests.bindings import ALL, ops_of, tensor
 
 ROWS = 20000
 LOGITS = np.log(np.array([0.1, 0.2, 0.7], np.float32))
-BINDINGS = ("numpy", "torch")
+BINDINGS = ("numpy", *ALL)
 
 
 def densities(
     binding: str, made: Any, inputs: np.ndarray, other: np.ndarray, actions: np.ndarray
 ) -> list[np.ndarray]:
     """logp, entropy and kl on a binding."""
-    if binding == "numpy":
-        ops: Any = _numpy
-    else:
-        torch = pytest.importorskip("torch")
-        from rltune.frameworks import _torch
-
-        ops = _torch.OPS
-        inputs, other, actions = (torch.from_numpy(np.array(a)) for a in (inputs, other, actions))
+    ops = ops_of(binding)
+    inputs, other, actions = (tensor(binding, a) for a in (inputs, other, actions))
     got = [made.logp(ops, inputs, actions), made.entropy(ops, inputs), made.kl(ops, inputs, other)]
     return [np.asarray(value) for value in got]
 

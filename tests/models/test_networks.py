@@ -10,6 +10,7 @@ import pytest
 from rltune.algorithm_config import ModelConfig
 from rltune.frameworks import _numpy as ops
 from rltune.models.networks import ActorCritic, QNetwork, orthogonal
+from tests.bindings import ALL, ops_of, tensor
 
 SMALL = ModelConfig(fcnet_hiddens=(8, 6))
 MODELS: dict[str, Any] = {
@@ -94,15 +95,13 @@ def test_outputs_for_rows_and_for_time_major_rows(name: str) -> None:
         assert (values.shape, values.dtype) == ((4, 5), np.float32)
 
 
+@pytest.mark.parametrize("framework", ALL)
 @pytest.mark.parametrize("name", MODELS)
-def test_torch_computes_the_same(name: str) -> None:
-    torch = pytest.importorskip("torch")
-    from rltune.frameworks import _torch
-
+def test_frameworks_compute_the_same(framework: str, name: str) -> None:
     model, params = MODELS[name], init(MODELS[name], 3)
     obs = np.random.default_rng(1).standard_normal((6, 3)).astype(np.float32)
-    tensors = {key: torch.from_numpy(value) for key, value in params.items()}
-    got = model.policy(_torch.OPS, tensors, torch.from_numpy(obs)).numpy()
+    tensors = {key: tensor(framework, value) for key, value in params.items()}
+    got = np.asarray(model.policy(ops_of(framework), tensors, tensor(framework, obs)))
     np.testing.assert_allclose(got, model.policy(ops, params, obs), rtol=1e-5, atol=1e-6)
 
 

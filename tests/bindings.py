@@ -1,11 +1,30 @@
-"""Tensors and gradients of each framework, for tests that compare them."""
+"""The frameworks that tests run with, and tensors and gradients of each."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
+
+from rltune.frameworks import PACKAGES, _numpy, get_ops
+
+INSTALLED = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package)]
+ALL = [
+    pytest.param(
+        name,
+        marks=[] if name in INSTALLED else pytest.mark.skip(reason=f"no {package} here"),
+    )
+    for name, package in PACKAGES.items()
+]
+"""Every framework; those that are not installed are skipped."""
+
+
+def ops_of(binding: str) -> Any:
+    """The operations of a framework, or of numpy."""
+    return _numpy if binding == "numpy" else get_ops(binding)
 
 
 def tensor(framework: str, array: np.ndarray) -> Any:
