@@ -129,6 +129,16 @@ def test_t10_3_a_trial_that_starts_again_is_taken_anew() -> None:
     assert decide(scheduler, trial, 1, 4) == STOP
 
 
+def test_t10_3_the_former_results_of_a_trial_that_starts_again_have_no_say_in_its_mean() -> None:
+    scheduler = rule()
+    again = new_trial()
+    for time, score in [(1, 100), (3, 100), (1, 0)]:
+        assert decide(scheduler, again, time, score) == GO
+    complete(scheduler, again, 2, 0)
+    assert decide(scheduler, new_trial(), 3, 0) == GO
+    assert decide(scheduler, new_trial(), 3, -1) == STOP
+
+
 @pytest.mark.parametrize("verbose", [True, False])
 def test_t10_3_verbose_says_who_is_stopped(verbose: bool, caplog: Any) -> None:
     scheduler = rule(verbose=verbose)
