@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 from rltune.tune.schedulers.fifo import FIFOScheduler
@@ -136,8 +136,10 @@ class _History:
         return self._bests[-1]
 
     def add(self, time: float, score: float) -> None:
-        """A trial that has started again from an earlier time has what came later still before it."""
-        later = bisect_right(self._times, time)
+        """Takes the place of what was not before it: a trial may start again from an earlier time, and
+        a function's last result comes twice.
+        """
+        later = bisect_left(self._times, time)
         for each in (self._times, self._scores, self._sums, self._counts, self._bests):
             del each[later:]
         sum_, count, best = (
