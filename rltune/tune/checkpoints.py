@@ -35,6 +35,10 @@ class Checkpoint:
     last_result: dict[str, Any] | None = None
     inherits: bool = False
 
+    def __str__(self) -> str:
+        """For people: a state in memory has no name."""
+        return str(self.value) if self.storage == self.DISK else "its state in memory"
+
 
 def newest_complete(logdir: str | None, limit: float = math.inf) -> str | None:
     """The path that `restore` takes of the newest complete checkpoint under `logdir` whose iteration

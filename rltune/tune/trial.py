@@ -251,8 +251,13 @@ class Trial:
         """Whether the checkpoint that it starts from is the one given as `restore`."""
         return self.restore_path is not None and self.checkpoint.value == self.restore_path
 
-    def clear_checkpoint(self) -> None:
-        """The trial begins anew the next time it starts."""
+    def drop_checkpoint(self) -> None:
+        """What the trial goes on from is no good: instead of a state in memory it takes the newest on
+        disk; without one it begins anew the next time it starts.
+        """
+        if self.checkpoint is not self.on_disk and self.on_disk.value is not None:
+            self.checkpoint = self.on_disk
+            return
         self.checkpoint = Checkpoint(Checkpoint.DISK)
         self.keeper.rewind()
 

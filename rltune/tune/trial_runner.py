@@ -412,12 +412,8 @@ class TrialRunner(TrialTable):
             retry = failure.retry and trial.trial_id not in self._second_start
             self._second_start.add(trial.trial_id)
             if retry and trial.has_checkpoint():
-                log.warning(
-                    "%s starts anew, without the checkpoint %s, which could not be restored.",
-                    trial,
-                    trial.checkpoint.value,
-                )
-            trial.clear_checkpoint()
+                log.warning("%s could not be restored from %s.", trial, trial.checkpoint)
+            trial.drop_checkpoint()
         else:
             retry = failure.retry and trial.may_retry()
         if retry and trial.trial_id not in self._stop_requests:

@@ -150,3 +150,25 @@ def test_t10_8_a_copy_survives_a_kill(tmp_path: Path, steps: int) -> None:
     resumed = make(second_copies_first, tmp_path, resume=True)
     resumed.run()
     assert [trial.last_result["weights"] for trial in resumed.get_trials()] == [5, 302]
+
+
+class Forgetful(Weights):
+    """Cannot go on from a state in memory."""
+
+    def restore_from_object(self, packed: bytes) -> None:
+        raise ValueError("the state in memory is lost")
+
+
+def test_t4_4_a_trial_whose_state_in_memory_is_lost_goes_on_from_disk(tmp_path: Path) -> None:
+    starts: list[float] = []
+
+    def act(runner: TrialRunner, trial: Trial, result: dict[str, Any]) -> str | None:
+        starts.append(result["weights"])
+        return "PAUSE" if result["training_iteration"] == 3 else None
+
+    runner = make(act, tmp_path, Forgetful, n=1, checkpoint_freq=2)
+    runner.run()
+    [trial] = runner.get_trials()
+    assert trial.status == Trial.TERMINATED
+    assert trial.last_result["weights"] == 5
+    assert starts == [1, 2, 3, 4]  # what it repeats is not shown again
