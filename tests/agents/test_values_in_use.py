@@ -11,7 +11,14 @@ import pytest
 from agents import ALGORITHMS
 from rltune.algorithm import Algorithm
 from rltune.registry import get_trainable_cls
-from tests.conformance import make, small_config
+from tests.conformance import SMALL, make, small_config
+
+
+@pytest.fixture(autouse=True)
+def torch_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its steps are calls that can be watched; tests/parity compares what the other frameworks make of coefficients."""
+    pytest.importorskip("torch")
+    monkeypatch.setitem(SMALL, "framework", "torch")
 
 
 class Spy:
