@@ -79,6 +79,17 @@ def trials_of(state: Mapping[str, Any], stop: Mapping[str, Any] | None) -> list[
     return trials
 
 
+def interrupted(state: Mapping[str, Any]) -> set[str]:
+    """The ids of the trials that ran when their run ended, or were about to after a failure."""
+    ran = set(state["runner_data"].get("interrupted", ()))
+    for record in state["checkpoints"]:
+        waits = record["status"] == Trial.PENDING
+        fell = record["num_failures"] > 0 and record.get("seen_decision") != TrialScheduler.PAUSE
+        if record["status"] == Trial.RUNNING or waits and fell:
+            ran.add(record["trial_id"])
+    return ran
+
+
 def in_order(trials: Iterable[Trial]) -> list[Trial]:
     """Trials that wait, as they queue after a resume: the pending ones most recently updated first,
     the paused ones as they were paused.

@@ -218,8 +218,7 @@ class TrialRunner(TrialTable):
         finished ones too.
         """
         self._total_time = float(state["runner_data"].get("total_time", 0))
-        ran = {r["trial_id"] for r in state["checkpoints"] if r["status"] == Trial.RUNNING}
-        ran.update(state["runner_data"].get("interrupted", ()))
+        ran = resuming.interrupted(state)
         trials = resuming.trials_of(state, stop)
         hear, self.trial_executor.on_record = self.trial_executor.on_record, None
         for trial in trials:

@@ -60,6 +60,10 @@ class KilledExecutor(ScriptedExecutor):
         self.interrupted.discard(trial.trial_id)
         super().set_status(trial, status)
 
+    def requeue_trial(self, trial: Trial) -> None:
+        self._untold = self._numbers[trial.trial_id]
+        super().requeue_trial(trial)
+
     def get_next_available_trial(self) -> Trial:
         trial = super().get_next_available_trial()
         self.time.now = self.now
