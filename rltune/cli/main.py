@@ -33,7 +33,7 @@ COMMANDS = {
     ),
     "pbt": (
         "rltune.cli.pbt:pbt",
-        "Show who copied whom in a run of population based training.",
+        "Show who copied whom in a run of PBT.",
     ),
 }
 """Name -> where the command is, and the line that `rltune --help` shows for it."""
