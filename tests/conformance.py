@@ -199,6 +199,31 @@ class Conformance:
         result = algorithm.train()
         assert 0 < result["info"]["learner"]["cur_lr"] <= 0.1 * (1 - sampled / 1000)
 
+    def test_what_the_loss_reads_of_the_config_is_built_anew_when_it_changes(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A compiled update keeps what its loss has read: whatever may change under it is a coefficient."""
+        algorithm, read = make(name), set()
+
+        class Watched:
+            def __getattr__(self, key: str) -> Any:
+                read.add(key)
+                return getattr(algorithm_config, key)
+
+        algorithm_config = algorithm.cfg
+        loss = type(algorithm).loss
+
+        def watched_loss(self: Any, *args: Any) -> Any:
+            with monkeypatch.context() as patch:
+                patch.setattr(self, "cfg", Watched())
+                return loss(self, *args)
+
+        monkeypatch.setattr(type(algorithm), "loss", watched_loss)
+        reading = make(name)
+        reading.train()
+        fields = algorithm_config.fields_by_key()
+        assert not {key for key in read if fields[key].metadata["rebuild"] != "learner"}
+
     def test_actions_without_exploration_are_the_policy_s(self, name: str) -> None:
         algorithm = make(name, observation_filter="MeanStdFilter")
         algorithm.train()
