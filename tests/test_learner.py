@@ -10,8 +10,9 @@ import pytest
 from rltune.algorithm_config import ModelConfig
 from rltune.learner import Learner
 from rltune.models.networks import ActorCritic
+from tests.bindings import ALL
 
-pytest.importorskip("torch")
+pytestmark = pytest.mark.parametrize("framework", ALL)
 
 MODEL = ActorCritic(3, 2, ModelConfig(fcnet_hiddens=(8,)), has_value=False)
 COEFFS = {"lr": 0.01, "grad_clip": float("inf"), "adam_epsilon": 1e-8, "target_tau": 1.0}
@@ -23,8 +24,8 @@ def loss(ops: Any, params: Any, batch: Any, coeffs: Any, target: Any = None) -> 
     return total, {"regression_loss": total, "other": total * 0.0}, {"row": error[..., 0]}
 
 
-def learner(seed: int = 0, **options: Any) -> Learner:
-    return Learner("torch", MODEL, loss, np.random.default_rng(seed), **options)
+def learner(framework: str, seed: int = 0, **options: Any) -> Learner:
+    return Learner(framework, MODEL, loss, np.random.default_rng(seed), **options)
 
 
 def batch() -> dict[str, np.ndarray]:
@@ -43,15 +44,15 @@ def assert_equal_weights(one: Learner, other: Learner) -> None:
         np.testing.assert_array_equal(a[name], b[name])
 
 
-def test_it_starts_from_the_models_weights() -> None:
-    made, expected = learner(5).get_weights(), MODEL.init(np.random.default_rng(5))
+def test_it_starts_from_the_models_weights(framework: str) -> None:
+    made, expected = learner(framework, 5).get_weights(), MODEL.init(np.random.default_rng(5))
     assert list(made) == list(expected)
     for name, value in expected.items():
         np.testing.assert_array_equal(made[name], value)
 
 
-def test_it_learns_and_equal_seeds_give_equal_weights() -> None:
-    made, twin = learner(), learner()
+def test_it_learns_and_equal_seeds_give_equal_weights(framework: str) -> None:
+    made, twin = learner(framework), learner(framework)
     losses = []
     for _ in range(100):
         stats, rows = made.update(batch(), INDEX, COEFFS)
@@ -62,8 +63,8 @@ def test_it_learns_and_equal_seeds_give_equal_weights() -> None:
     assert_equal_weights(made, twin)
 
 
-def test_a_version_for_every_change_of_weights() -> None:
-    made = learner()
+def test_a_version_for_every_change_of_weights(framework: str) -> None:
+    made = learner(framework)
     first = made.weights_version
     made.update(batch(), INDEX, COEFFS)
     assert made.weights_version == first + 1
@@ -72,8 +73,8 @@ def test_a_version_for_every_change_of_weights() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_leaves_the_finite_numbers(bad: float) -> None:
-    made, data = learner(), batch()
+def test_a_loss_that_leaves_the_finite_numbers(framework: str, bad: float) -> None:
+    made, data = learner(framework), batch()
     data["wanted"][17] = bad  # the third minibatch
     with pytest.raises(
         FloatingPointError, match="regression_loss became .* at step 3 of 4 of an update; try"
@@ -82,8 +83,11 @@ def test_a_loss_that_leaves_the_finite_numbers(bad: float) -> None:
 
 
 @pytest.mark.parametrize("has_target", [False, True])
-def test_state_by_name_and_exact_continuation(has_target: bool) -> None:
-    made, other = learner(has_target=has_target), learner(9, has_target=has_target)
+def test_state_by_name_and_exact_continuation(framework: str, has_target: bool) -> None:
+    made, other = (
+        learner(framework, has_target=has_target),
+        learner(framework, 9, has_target=has_target),
+    )
     made.update(batch(), INDEX, COEFFS)
     state = made.get_state()
     parts = {"theta", "m", "v"} | ({"target"} if has_target else set())
@@ -98,8 +102,8 @@ def test_state_by_name_and_exact_continuation(has_target: bool) -> None:
     assert_equal_weights(made, other)
 
 
-def test_new_weights_reset_the_optimiser_and_the_target() -> None:
-    made, fresh = learner(has_target=True), learner(7, has_target=True)
+def test_new_weights_reset_the_optimiser_and_the_target(framework: str) -> None:
+    made, fresh = learner(framework, has_target=True), learner(framework, 7, has_target=True)
     made.update(batch(), INDEX, {**COEFFS, "target_tau": 0.0})
     made.set_weights(fresh.get_weights())
     state = made.get_state()
@@ -109,8 +113,8 @@ def test_new_weights_reset_the_optimiser_and_the_target() -> None:
         assert not state["m"][name].any() and not state["v"][name].any()
 
 
-def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
-    made = learner()
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(framework: str) -> None:
+    made = learner(framework)
     before = made.get_weights()
     with pytest.raises(ValueError, match="parameters do not fit the model: pi/w0"):
         made.set_weights({**before, "pi/w0": np.zeros((4, 8), np.float32)})
@@ -121,8 +125,8 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
         np.testing.assert_array_equal(made.get_weights()[name], value)
 
 
-def test_weights_handed_out_are_a_copy() -> None:
-    made = learner()
+def test_weights_handed_out_are_a_copy(framework: str) -> None:
+    made = learner(framework)
     weights = made.get_weights()
     kept = {name: value.copy() for name, value in weights.items()}
     made.update(batch(), INDEX, COEFFS)
@@ -131,8 +135,11 @@ def test_weights_handed_out_are_a_copy() -> None:
 
 
 @pytest.mark.parametrize("has_target", [False, True])
-def test_a_reset_learner_is_a_new_one(has_target: bool) -> None:
-    used, fresh = learner(0, has_target=has_target), learner(5, has_target=has_target)
+def test_a_reset_learner_is_a_new_one(framework: str, has_target: bool) -> None:
+    used, fresh = (
+        learner(framework, 0, has_target=has_target),
+        learner(framework, 5, has_target=has_target),
+    )
     updater = used._updater
     used.update(batch(), INDEX, COEFFS)
     used.reset(MODEL, np.random.default_rng(5))
@@ -147,9 +154,9 @@ def test_a_reset_learner_is_a_new_one(has_target: bool) -> None:
             np.testing.assert_array_equal(one[part][name], other[part][name])
 
 
-def test_a_model_of_another_shape_is_built_anew() -> None:
+def test_a_model_of_another_shape_is_built_anew(framework: str) -> None:
     wide = ActorCritic(3, 2, ModelConfig(fcnet_hiddens=(9,)), has_value=False)
-    used = learner(0)
+    used = learner(framework, 0)
     used.reset(wide, np.random.default_rng(5))
     shapes = {name: w.shape for name, w in used.get_weights().items()}
     assert shapes == {n: w.shape for n, w in wide.init(np.random.default_rng(5)).items()}

@@ -16,7 +16,7 @@ from jax import lax
 
 from rltune.frameworks.columns import Columns
 from rltune.frameworks.ops import Ops, Tensor
-from rltune.frameworks.step import descend, vectors
+from rltune.frameworks.step import GRADIENT_NORM, descend, vectors
 from rltune.frameworks.tables import masked, padded, unpadded
 from rltune.frameworks.updater import UpdaterSettings
 
@@ -104,6 +104,7 @@ class JaxUpdater:
         self._t = 0
         self._state: dict[str, Tensor] = {}
         self._run = jax.jit(self._loop, static_argnames=("columns", "names"), donate_argnums=0)
+        self._stats: tuple[str, ...] = ()
         self.traces = 0
         """How often the update was traced: more than once only for shapes that padding does not make alike."""
 
@@ -120,7 +121,7 @@ class JaxUpdater:
         )  # fmt: skip
         self._t += tables.steps
         return (
-            {name: np.asarray(values)[: tables.steps] for name, values in stats.items()},
+            dict(zip(self._stats, np.asarray(stats)[: tables.steps].T, strict=True)),
             {name: unpadded(np.asarray(values), index) for name, values in rows.items()},
         )
 
@@ -134,7 +135,7 @@ class JaxUpdater:
         *,
         columns: Columns,
         names: tuple[str, ...],
-    ) -> tuple[dict[str, Tensor], ...]:
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """The first `steps` rows of `index`, and outputs for all of them."""
         self.traces += 1
         step = jax.jit(partial(self._step, columns=columns, names=names))  # traced once, used twice
@@ -158,7 +159,7 @@ class JaxUpdater:
         *,
         columns: Columns,
         names: tuple[str, ...],
-    ) -> tuple[dict[str, Tensor], ...]:
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         chosen = jnp.maximum(order, 0)
         minibatch = columns.unpack(OPS, {kind: m[chosen] for kind, m in matrices.items()})
         minibatch = masked(minibatch, cast_float(order >= 0))
@@ -168,11 +169,12 @@ class JaxUpdater:
 
         def objective(theta: Tensor) -> Any:
             total, stats, rows = loss(OPS, spec.unpack(theta, OPS), minibatch, now, *more)
-            return total, (stats, rows)
+            self._stats = (*stats, GRADIENT_NORM)
+            return total, (list(stats.values()), rows)  # a list keeps its order
 
         gradient, (stats, rows) = jax.grad(objective, has_aux=True)(state["theta"])
         state, norm = descend(OPS, state, gradient, now)
-        return state, {**stats, "grad_gnorm": norm}, rows
+        return state, jnp.stack([*stats, norm]), rows
 
     def get_theta(self) -> np.ndarray:
         return np.array(self._state["theta"])

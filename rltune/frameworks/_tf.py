@@ -15,7 +15,7 @@ import tensorflow as tf  # noqa: E402
 
 from rltune.frameworks.columns import Columns  # noqa: E402
 from rltune.frameworks.ops import Ops, Tensor  # noqa: E402
-from rltune.frameworks.step import descend, vectors  # noqa: E402
+from rltune.frameworks.step import GRADIENT_NORM, descend, vectors  # noqa: E402
 from rltune.frameworks.tables import masked, padded, unpadded  # noqa: E402
 from rltune.frameworks.updater import UpdaterSettings  # noqa: E402
 
@@ -78,6 +78,7 @@ class TfUpdater:
         self._t = 0
         self._state: dict[str, Tensor] = {}
         self._programs: dict[tuple[Columns, tuple[str, ...]], Any] = {}
+        self._stats: tuple[str, ...] = ()
         self.traces = 0
         """How often the update was traced: more than once only for shapes that padding does not make alike."""
 
@@ -97,7 +98,7 @@ class TfUpdater:
         )
         self._t += tables.steps
         return (
-            {name: values.numpy()[: tables.steps] for name, values in stats.items()},
+            dict(zip(self._stats, stats.numpy()[: tables.steps].T, strict=True)),
             {name: unpadded(values.numpy(), index) for name, values in rows.items()},
         )
 
@@ -110,7 +111,7 @@ class TfUpdater:
         index: Tensor,
         coeffs: Tensor,
         steps: Tensor,
-    ) -> tuple[dict[str, Tensor], ...]:
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """The first `steps` rows of `index`, and outputs for all of them."""
         self.traces += 1
         step = tf.function(partial(self._step, columns, names), autograph=False)
@@ -143,7 +144,7 @@ class TfUpdater:
         matrices: dict[str, Tensor],
         order: Tensor,
         coeffs: Tensor,
-    ) -> tuple[dict[str, Tensor], ...]:
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         chosen = tf.maximum(order, 0)
         gathered = {kind: tf.gather(matrix, chosen) for kind, matrix in matrices.items()}
         minibatch = masked(columns.unpack(OPS, gathered), cast_float(order >= 0))
@@ -156,7 +157,8 @@ class TfUpdater:
                 OPS, spec.unpack(theta, OPS), minibatch, now, *more
             )
         state, norm = descend(OPS, state, tape.gradient(loss, theta), now)
-        return state, {**stats, "grad_gnorm": norm}, rows
+        self._stats = (*stats, GRADIENT_NORM)
+        return state, tf.stack([*stats.values(), norm]), rows
 
     def get_theta(self) -> np.ndarray:
         return np.array(self._state["theta"])

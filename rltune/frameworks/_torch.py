@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 
 from rltune.frameworks.columns import Columns
 from rltune.frameworks.ops import Ops, Tensor
-from rltune.frameworks.step import descend, vectors
+from rltune.frameworks.step import GRADIENT_NORM, descend, vectors
 from rltune.frameworks.tables import coeff_table
 from rltune.frameworks.updater import UpdaterSettings
 
@@ -138,7 +138,9 @@ class TorchUpdater:
             new, norm = descend(OPS, parts, gradient, coeffs)
         self._state = {**state, **new}
         stats = {name: value.detach() for name, value in stats.items()}
-        return {**stats, "grad_gnorm": norm}, {name: value.detach() for name, value in rows.items()}
+        return {**stats, GRADIENT_NORM: norm}, {
+            name: value.detach() for name, value in rows.items()
+        }
 
     def get_theta(self) -> np.ndarray:
         theta: np.ndarray = self._state["theta"].cpu().numpy().copy()

@@ -8,6 +8,9 @@ from rltune.frameworks.adam import adam, clip_by_norm, follow
 from rltune.frameworks.ops import Ops, Tensor
 from rltune.frameworks.tables import CORRECTIONS
 
+GRADIENT_NORM = "grad_gnorm"
+"""The statistic that every updater adds to those of the loss: the gradient's norm before it is clipped."""
+
 
 def vectors(has_target: bool) -> tuple[str, ...]:
     """The parts of a state: flat float32 vectors."""
