@@ -126,13 +126,13 @@ def read(
 
 
 def apply(lines: list[dict[str, Any]], records: list[dict[str, Any]]) -> None:
-    """Brings `records` up to date with these lines."""
+    """Brings `records` up to date with these lines, which stay as they are."""
     by_id = {record["trial_id"]: record for record in records}
     for line in lines:
         for fields in changes(line):
             if fields["trial_id"] not in by_id:
-                records.append(fields)
-                by_id[fields["trial_id"]] = fields
+                by_id[fields["trial_id"]] = {}
+                records.append(by_id[fields["trial_id"]])
             by_id[fields["trial_id"]].update(fields)
 
 
