@@ -129,6 +129,17 @@ def test_t8_2_stopping_trials(tmp_path: Path) -> None:
     runner.stop_trial(first)  # nothing happens
 
 
+def test_t8_2_a_held_trial_that_is_stopped_stays_so() -> None:
+    runner = make(Decides(), stop={"count": 2}, num_samples=2)
+    runner.step()
+    _, second = runner.get_trials()
+    runner.pause_trial(second)
+    runner.stop_trial(second)
+    runner.resume_trial(second)
+    assert states(runner) == ["RUNNING", "TERMINATED"]
+    assert Trial.from_record(second.to_record()).status == "TERMINATED"
+
+
 def test_t3_7_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIALRUNNER_WALLTIME_LIMIT", "25")
     runner = make(config={"metrics": {"time_this_iter_s": [10, 10, 10, 10]}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,19 +93,19 @@ def make_case(name: str, way: str) -> kills.Case:
 
 
 def check(
-    case: kills.Case, seed: str, tmp_path: Path, patch: pytest.MonkeyPatch, places: int
+    case: kills.Case, tmp_path: Path, patch: pytest.MonkeyPatch, seed: str, numbers: Iterable[int]
 ) -> None:
-    """Every fourth run is killed five times."""
-    whole = tmp_path / "0"
+    """Kills a run for each of the numbers: at some byte, every fourth at five, with snapshots often or never."""
+    whole = tmp_path / "whole"
     assert kills.run(case, whole, patch, []) == 0
     told, size = kills.story(whole / kills.NAME), kills.size(whole / kills.NAME)
     kills.check_checkpoints(whole / kills.NAME)
-    moment = random.Random(seed)
-    for i in range(places):
-        case.steps_per_snapshot = (1, 7, kills.NEVER)[i % 3]
+    for i in numbers:
+        moment = random.Random(f"{seed} {i}")
+        case.steps_per_snapshot = (kills.NEVER, 7, 1)[i % 3]
         number = 5 if i % 4 == 3 else 1
         limits = [moment.randrange(int(0.95 * size) // number) for _ in range(number)]
-        killed = tmp_path / str(i + 1)
+        killed = tmp_path / str(i)
         assert kills.run(case, killed, patch, limits) == number, limits
         story = kills.story(killed / kills.NAME)
         for part in told:
@@ -116,8 +117,8 @@ def check(
 def test_t10_1_a_killed_run_decides_as_the_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for way in WAYS:
-        check(make_case(name, way), f"{name} {way}", tmp_path / way, monkeypatch, places=1)
+    for i, way in enumerate(WAYS):
+        check(make_case(name, way), tmp_path / way, monkeypatch, name, [i])
 
 
 @pytest.mark.slow
@@ -126,4 +127,4 @@ def test_t10_1_a_killed_run_decides_as_the_undisturbed_one(
 def test_t10_1_killed_at_a_hundred_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str
 ) -> None:
-    check(make_case(name, way), f"{name} {way} {100}", tmp_path, monkeypatch, places=100)
+    check(make_case(name, way), tmp_path, monkeypatch, f"{name} {way}", range(100))
