@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import sys
 from typing import Any
 
 from benchmarks import records
-from benchmarks.runner import ROOT, SIDES, last_number
+from benchmarks.runner import ROOT, SIDES, alternate, last_number, shown
 
 SCRIPT = ROOT / "benchmarks" / "pbt_side.py"
 TABLE = "pbt"
@@ -22,37 +20,20 @@ HEADER = ["reuse_actors", "rltune", "ray.tune", "times better", "iterations", "R
 
 
 def compare(reuse: bool, iterations: dict[str, int], repeats: int) -> dict[str, Any]:
-    """A record of the results per second of both sides; which of them begins alternates."""
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    for repeat in range(repeats):
-        for side in SIDES if repeat % 2 == 0 else reversed(SIDES):
-            task = {"reuse": reuse, "iterations": iterations[side]}
-            rates[side].append(last_number(side, SCRIPT, task))
-        last = {side: rates[side][-1] for side in SIDES}
-        print(f"reuse_actors={reuse} {repeat + 1}/{repeats}: {last}", file=sys.stderr)
-    ours, theirs = (statistics.median(rates[side]) for side in SIDES)
-    return {
-        "reuse": reuse,
-        "iterations": iterations,
-        "ours": rates["rltune"],
-        "theirs": rates["ray"],
-        "ratio": ours / theirs,
-    }
+    """A record of the results per second of both sides."""
+
+    def rate(side: str) -> float:
+        return last_number(side, SCRIPT, {"reuse": reuse, "iterations": iterations[side]})
+
+    rates = alternate(f"reuse_actors={reuse}", rate, repeats)
+    return {"reuse": reuse, "iterations": iterations, **rates}
 
 
 def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
     """The newest record with reuse_actors and the newest without, as table rows."""
     newest = {record["reuse"]: record for record in lines}
     return [
-        [
-            "yes" if reuse else "no",
-            records.show(statistics.median(record["ours"])),
-            records.show(statistics.median(record["theirs"])),
-            records.show(record["ratio"]),
-            " / ".join(f"{record['iterations'][side]:,}" for side in SIDES),
-            record["versions"]["ray"],
-            str(len(record["ours"])),
-        ]
+        ["yes" if reuse else "no", *shown(record, record["iterations"])]
         for reuse, record in sorted(newest.items(), reverse=True)
     ]
 

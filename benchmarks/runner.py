@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,37 +55,43 @@ def last_number(side: str, script: Path, task: dict[str, Any]) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def compare(measure: str, counts: dict[str, int], repeats: int) -> dict[str, Any]:
-    """A record of both sides in turn; which of them begins alternates too."""
+def alternate(what: str, run: Callable[[str], float], repeats: int) -> dict[str, Any]:
+    """The rates that `run` measures of both sides in turn, and the ratio of their medians; which
+    side begins alternates too.
+    """
     values: dict[str, list[float]] = {side: [] for side in SIDES}
     for repeat in range(repeats):
         for side in SIDES if repeat % 2 == 0 else reversed(SIDES):
-            values[side].append(rate(side, measure, counts[side]))
+            values[side].append(run(side))
         last = {side: values[side][-1] for side in SIDES}
-        print(f"{measure} {repeat + 1}/{repeats}: {last}", file=sys.stderr)
+        print(f"{what} {repeat + 1}/{repeats}: {last}", file=sys.stderr)
     ours, theirs = (statistics.median(values[side]) for side in SIDES)
-    return {
-        "measure": measure,
-        "counts": counts,
-        "ours": values["rltune"],
-        "theirs": values["ray"],
-        "ratio": ours / theirs,
-    }
+    return {"ours": values["rltune"], "theirs": values["ray"], "ratio": ours / theirs}
+
+
+def compare(measure: str, counts: dict[str, int], repeats: int) -> dict[str, Any]:
+    """A record of both sides."""
+    rates = alternate(measure, lambda side: rate(side, measure, counts[side]), repeats)
+    return {"measure": measure, "counts": counts, **rates}
+
+
+def shown(record: dict[str, Any], counts: dict[str, int]) -> list[str]:
+    """The columns from `rltune` to `repeats` of a record's row; `counts` are how many of each."""
+    return [
+        records.show(statistics.median(record["ours"])),
+        records.show(statistics.median(record["theirs"])),
+        records.show(record["ratio"]),
+        " / ".join(f"{counts[side]:,}" for side in SIDES),
+        record["versions"]["ray"],
+        str(len(record["ours"])),
+    ]
 
 
 def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
     """The newest record of each measure, as table rows."""
     newest = {record["measure"]: record for record in lines}
     return [
-        [
-            MEASURES[measure],
-            records.show(statistics.median(record["ours"])),
-            records.show(statistics.median(record["theirs"])),
-            records.show(record["ratio"]),
-            " / ".join(f"{record['counts'][side]:,}" for side in SIDES),
-            record["versions"]["ray"],
-            str(len(record["ours"])),
-        ]
+        [MEASURES[measure], *shown(record, record["counts"])]
         for measure, record in sorted(newest.items(), reverse=True)
     ]
 
