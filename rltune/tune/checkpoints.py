@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def donor_directory(logdir: str) -> str:
     return tempfile.mkdtemp(prefix=DONOR, dir=logdir)
 
 
+@lru_cache(maxsize=1024)  # it is asked about the same few paths in every step
 def is_donor_state(path: str) -> bool:
     """Whether it lies in a `donor_directory`."""
     slashes = path.replace(os.sep, "/")

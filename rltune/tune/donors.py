@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rltune.tune.checkpoints import Checkpoint, donor_directory, is_donor_state, remove_others
@@ -46,6 +47,13 @@ class Donors:
         """Nobody will copy the trial's state any more."""
         self._in_memory.pop(trial.trial_id, None)
         trial.donor = None
+
+    def state_of(self, trial: Trial) -> Checkpoint | None:
+        """What was kept of a trial that has not trained since, as its own state; None if it has."""
+        kept = self._in_memory.get(trial.trial_id)
+        if kept is None or kept.last_result is not trial.last_result:
+            return None
+        return replace(kept, inherits=False)
 
     def copy(self, trial: Trial, donor: Trial) -> None:
         """The trial's next iteration begins from the donor's state, once `carry_out` was called.

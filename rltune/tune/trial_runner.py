@@ -379,12 +379,19 @@ class TrialRunner(TrialTable):
             if not self._holds.pause(trial):
                 self._go_on(trial)
         elif decision == TrialScheduler.PAUSE:
-            self.trial_executor.pause_trial(trial, save=not trial.obsolete)
+            self._pause(trial)
         elif decision == TrialScheduler.STOP:
             self.trial_executor.export_trial_if_needed(trial)
             self._end(trial)
         else:
             raise ValueError(f"{self.scheduler_alg!r} decided {decision!r}, which is no decision.")
+
+    def _pause(self, trial: Trial) -> None:
+        """What was kept of the trial just now is not saved a second time."""
+        kept = None if trial.obsolete else self._donors.state_of(trial)
+        if kept is not None:
+            trial.checkpoint = kept
+        self.trial_executor.pause_trial(trial, save=kept is None and not trial.obsolete)
 
     # Ends and failures.
 

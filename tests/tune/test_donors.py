@@ -104,6 +104,25 @@ def test_t10_8_a_paused_trial_can_become_a_copy(tmp_path: Path) -> None:
     assert runner.get_trials()[1].last_result["weights"] == 3 + 2 * 10
 
 
+def test_t10_8_a_donor_that_pauses_is_saved_once(tmp_path: Path) -> None:
+    saved: list[int] = []
+
+    class Counted(Weights):
+        def _save(self, checkpoint_dir: str) -> dict[str, Any]:
+            saved.append(self.iteration)
+            return super()._save(checkpoint_dir)
+
+    def act(runner: TrialRunner, trial: Trial, result: dict[str, Any]) -> str | None:
+        if result["training_iteration"] == 2:
+            runner.keep_donor(trial)
+        return "PAUSE" if result["training_iteration"] in (2, 3) else None
+
+    runner = make(act, tmp_path, Counted, n=1)
+    runner.run()
+    assert saved == [2, 3]  # what was kept before is not what it goes on from
+    assert runner.get_trials()[0].last_result["weights"] == 5
+
+
 def test_t10_8_only_a_kept_state_can_be_copied(tmp_path: Path) -> None:
     def act(runner: TrialRunner, trial: Trial, result: dict[str, Any]) -> str | None:
         first, second = runner.get_trials()
