@@ -128,6 +128,7 @@ def test_t8_2_put_stops_one_trial_with_its_next_result() -> None:
 def test_t8_2_put_stops_a_waiting_trial_before_it_starts() -> None:
     with served_run(Slow, num_samples=2, stop=FOREVER) as run:
         running, waiting = run.ids()
+        until(lambda: run.status(running) == "RUNNING")  # both are on view before one starts
         run.client.stop_trial(waiting)
         until(lambda: run.status(waiting) == "TERMINATED")
         assert run.status(running) == "RUNNING"
