@@ -50,7 +50,7 @@ LEVELS = {
     "__main__": 5,
 }
 HOMES = {
-    "torch": {"rltune/frameworks/_torch.py"},
+    "torch": {"rltune/frameworks/_torch.py", "rltune/frameworks/_torch_graph.py"},
     "tensorflow": {"rltune/frameworks/_tf.py"},
     "keras": {"rltune/frameworks/_tf.py"},
     "jax": {"rltune/frameworks/_jax.py"},

@@ -1,18 +1,22 @@
-"""torch: the operations and a lean eager update loop on one flat parameter vector."""
+"""torch: the operations and an update on one flat parameter vector: lean and eager, on a GPU a captured graph."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from rltune.frameworks._torch_graph import Capture, Program, cuda_graph
 from rltune.frameworks.columns import Columns
 from rltune.frameworks.ops import Ops, Tensor
 from rltune.frameworks.step import GRADIENT_NORM, descend, vectors
-from rltune.frameworks.tables import coeff_table
+from rltune.frameworks.tables import coeff_table, masked, padded, unpadded
 from rltune.frameworks.updater import UpdaterSettings
 
 exp, log, tanh, relu, sqrt, square, abs = (
@@ -81,7 +85,7 @@ OPS: Ops = sys.modules[__name__]
 
 
 def make_updater(settings: UpdaterSettings) -> TorchUpdater:
-    return TorchUpdater(settings)
+    return GraphUpdater(settings) if settings.device == "cuda" else TorchUpdater(settings)
 
 
 class TorchUpdater:
@@ -107,14 +111,18 @@ class TorchUpdater:
         kept = [row[row >= 0] for row in index] if (index < 0).any() else list(index)
         stats: list[Tensor] = []
         rows: dict[str, list[Tensor]] = {}
-        for order, now in zip(kept, table.tolist(), strict=True):
+        for order, values in zip(kept, table.tolist(), strict=True):
             chosen = torch.from_numpy(order).to(self._device, torch.int64)
             gathered = {kind: matrix.index_select(0, chosen) for kind, matrix in matrices.items()}
-            minibatch = columns.unpack(OPS, gathered)
-            step_stats, step_rows = self._step(minibatch, dict(zip(names, now, strict=True)))
+            now = dict(zip(names, values, strict=True))
+            still = self._settings.has_target and now["target_tau"] == 0
+            new, step_stats, step_rows = self._step(
+                columns.unpack(OPS, gathered), now, {"target"} if still else set()
+            )
+            self._state = {**self._state, **new}
             stats.append(torch.stack(list(step_stats.values())))
-            for name, values in step_rows.items():
-                rows.setdefault(name, []).append(values)
+            for name, row in step_rows.items():
+                rows.setdefault(name, []).append(row)
         self._t += len(index)
         results = torch.stack(stats).cpu().numpy()
         return (
@@ -123,8 +131,12 @@ class TorchUpdater:
         )
 
     def _step(
-        self, minibatch: dict[str, Tensor], coeffs: dict[str, float]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        self,
+        minibatch: dict[str, Tensor],
+        coeffs: Mapping[str, float | Tensor],
+        still: AbstractSet[str],
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """New state, but for the parts that are `still`, statistics and outputs per row."""
         spec, state = self._settings.spec, self._state
         theta = state["theta"].detach().requires_grad_()
         more = (spec.unpack(state["target"], OPS),) if self._settings.has_target else ()
@@ -132,15 +144,12 @@ class TorchUpdater:
             OPS, spec.unpack(theta, OPS), minibatch, coeffs, *more
         )
         (gradient,) = torch.autograd.grad(loss, theta)
-        moving = self._settings.has_target and coeffs["target_tau"] > 0
         with torch.no_grad():
-            parts = state if moving else {k: state[k] for k in state if k != "target"}
+            parts = {name: part for name, part in state.items() if name not in still}
             new, norm = descend(OPS, parts, gradient, coeffs)
-        self._state = {**state, **new}
         stats = {name: value.detach() for name, value in stats.items()}
-        return {**stats, GRADIENT_NORM: norm}, {
-            name: value.detach() for name, value in rows.items()
-        }
+        rows = {name: value.detach() for name, value in rows.items()}
+        return new, {**stats, GRADIENT_NORM: norm}, rows
 
     def get_theta(self) -> np.ndarray:
         theta: np.ndarray = self._state["theta"].cpu().numpy().copy()
@@ -153,11 +162,65 @@ class TorchUpdater:
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         self._t = int(state["t"])
-        self._state |= {
-            k: torch.from_numpy(np.array(state[k], np.float32)).to(self._device)
-            for k in vectors(self._settings.has_target)
-            if k in state
-        }
+        for part in vectors(self._settings.has_target):
+            if part in state:
+                values = torch.from_numpy(np.array(state[part], np.float32)).to(self._device)
+                if part in self._state:
+                    self._state[part].copy_(values)  # a captured graph knows it by its place
+                else:
+                    self._state[part] = values
+
+
+class GraphUpdater(TorchUpdater):
+    """The same for a GPU: every step is a replay of a captured one, and the CPU waits once per call.
+
+    Captured anew only for tables of other shapes; see `rltune.frameworks._torch_graph`.
+    """
+
+    def __init__(self, settings: UpdaterSettings, capture: Capture = cuda_graph):
+        super().__init__(settings)
+        self._capture = capture
+        self._programs: dict[Any, Program] = {}
+        self._stats: tuple[str, ...] = ()
+
+    @property
+    def traces(self) -> int:
+        """How often a step was captured."""
+        return len(self._programs)
+
+    def update(
+        self,
+        batch: Mapping[str, np.ndarray],
+        index: np.ndarray,
+        coeffs: Mapping[str, float | np.ndarray],
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        tables = padded(batch, index, coeffs, self._t)
+        rows = {len(matrix) for matrix in tables.matrices.values()}
+        key = tables.columns, tables.names, tables.index.shape, *rows
+        if key not in self._programs:
+            step = partial(self._table_step, tables.columns, tables.names)
+            self._programs[key] = Program(step, self._state, tables, self._device, self._capture)
+        stats, outputs = self._programs[key].run(tables)
+        self._t += tables.steps
+        return (
+            dict(zip(self._stats, stats.T, strict=True)),
+            {name: unpadded(values, index) for name, values in outputs.items()},
+        )
+
+    def _table_step(
+        self,
+        columns: Columns,
+        names: tuple[str, ...],
+        matrices: dict[str, Tensor],
+        order: Tensor,
+        coeffs: Tensor,
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        chosen = torch.clamp(order, min=0)
+        gathered = {kind: matrix.index_select(0, chosen) for kind, matrix in matrices.items()}
+        minibatch = masked(columns.unpack(OPS, gathered), cast_float(order >= 0))
+        new, stats, rows = self._step(minibatch, dict(zip(names, coeffs, strict=True)), set())
+        self._stats = tuple(stats)
+        return new, torch.stack(list(stats.values())), rows
 
 
 def _padded(values: list[Tensor], index: np.ndarray) -> np.ndarray:

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 
 from rltune.frameworks import ParamSpec, Updater, UpdaterSettings, make_updater
-from tests.bindings import ALL
+from tests.bindings import ALL, INSTALLED
 
-pytestmark = pytest.mark.parametrize("framework", ALL)
+GRAPH = pytest.param(
+    "torch graph", marks=pytest.mark.skipif("torch" not in INSTALLED, reason="no torch here")
+)
+"""Torch as on a GPU, with operations recorded and run again in the place of a CUDA graph."""
+
+pytestmark = pytest.mark.parametrize("framework", [*ALL, GRAPH])
 
 PARAMS = {"w": np.array([[1.0], [-2.0]], np.float32), "b": np.array([0.5], np.float32)}
 SPEC = ParamSpec.of(PARAMS)
@@ -30,8 +35,17 @@ def squares(ops: Any, params: Any, batch: Any, coeffs: Any, target: Any = None) 
     return loss, stats, {"error": error, "x0": batch["x"][..., 0]}
 
 
+def made_by(framework: str, settings: UpdaterSettings) -> Updater:
+    if framework != "torch graph":
+        return make_updater(framework, settings)
+    from rltune.frameworks._torch import GraphUpdater
+    from tests.frameworks.recorded import recorded
+
+    return GraphUpdater(settings, recorded)
+
+
 def updater(framework: str, loss: Any = squares, **settings: Any) -> Updater:
-    made = make_updater(framework, UpdaterSettings(SPEC, loss, **settings))
+    made = made_by(framework, UpdaterSettings(SPEC, loss, **settings))
     zeros = np.zeros_like(THETA)
     made.set_state({"theta": THETA, "m": zeros, "v": zeros, "t": np.asarray(0), "target": THETA})
     return made
@@ -196,7 +210,7 @@ def test_one_cast_at_the_door(framework: str) -> None:
         name: kind.removeprefix("torch.").removeprefix("<dtype: '").removesuffix("'>")
         for name, kind in seen.items()
     }
-    whole = {"int64" if framework == "torch" else "int32"}
+    whole = {"int64" if framework.startswith("torch") else "int32"}
     assert {kinds.pop("action"), kinds.pop("cube")} == whole
     kinds.pop("mask", None)
     assert kinds == {"image": "uint8", "double": "float32", "flag": "float32"}
