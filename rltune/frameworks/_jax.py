@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 from jax import lax
 
 from rltune.frameworks.columns import Columns
+from rltune.frameworks.compiled import CompiledUpdater, State
 from rltune.frameworks.ops import Ops, Tensor
-from rltune.frameworks.step import GRADIENT_NORM, descend, vectors
-from rltune.frameworks.tables import masked, padded, unpadded
+from rltune.frameworks.tables import Tables
 from rltune.frameworks.updater import UpdaterSettings
 
 exp, log, tanh, sqrt, square, abs = jnp.exp, jnp.log, jnp.tanh, jnp.sqrt, jnp.square, jnp.abs
@@ -95,39 +95,23 @@ def make_updater(settings: UpdaterSettings) -> JaxUpdater:
     return JaxUpdater(settings)
 
 
-class JaxUpdater:
-    """See `rltune.frameworks.updater.Updater`."""
+class JaxUpdater(CompiledUpdater):
+    """The loop is a `fori_loop` of a number of steps that is an input."""
 
     def __init__(self, settings: UpdaterSettings):
-        self._settings = settings
+        super().__init__(settings, OPS)
         self._device = _device(settings)
-        self._t = 0
-        self._state: dict[str, Tensor] = {}
         self._run = jax.jit(self._loop, static_argnames=("columns", "names"), donate_argnums=0)
-        self._stats: tuple[str, ...] = ()
-        self.traces = 0
-        """How often the update was traced: more than once only for shapes that padding does not make alike."""
 
-    def update(
-        self,
-        batch: Mapping[str, np.ndarray],
-        index: np.ndarray,
-        coeffs: Mapping[str, float | np.ndarray],
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        tables = padded(batch, index, coeffs, self._t)
-        self._state, stats, rows = self._run(
+    def _call(self, tables: Tables) -> tuple[State, Tensor, dict[str, Tensor]]:
+        return self._run(  # type: ignore[no-any-return]
             self._state, tables.matrices, tables.index, tables.coeffs, tables.steps,
             columns=tables.columns, names=tables.names,
         )  # fmt: skip
-        self._t += tables.steps
-        return (
-            dict(zip(self._stats, np.asarray(stats)[: tables.steps].T, strict=True)),
-            {name: unpadded(np.asarray(values), index) for name, values in rows.items()},
-        )
 
     def _loop(
         self,
-        state: dict[str, Tensor],
+        state: State,
         matrices: dict[str, Tensor],
         index: Tensor,
         coeffs: Tensor,
@@ -135,10 +119,9 @@ class JaxUpdater:
         *,
         columns: Columns,
         names: tuple[str, ...],
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """The first `steps` rows of `index`, and outputs for all of them."""
+    ) -> tuple[State, Tensor, dict[str, Tensor]]:
         self.traces += 1
-        step = jax.jit(partial(self._step, columns=columns, names=names))  # traced once, used twice
+        step = jax.jit(partial(self._step, columns, names))  # traced once, used twice
         _, *shapes = jax.eval_shape(step, state, matrices, index[0], coeffs[0])
         outputs = jax.tree.map(lambda s: jnp.zeros((len(index), *s.shape), s.dtype), shapes)
 
@@ -150,45 +133,17 @@ class JaxUpdater:
         state, (stats, rows) = lax.fori_loop(0, steps, one, (state, outputs))
         return state, stats, rows
 
-    def _step(
-        self,
-        state: dict[str, Tensor],
-        matrices: dict[str, Tensor],
-        order: Tensor,
-        coeffs: Tensor,
-        *,
-        columns: Columns,
-        names: tuple[str, ...],
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        chosen = jnp.maximum(order, 0)
-        minibatch = columns.unpack(OPS, {kind: m[chosen] for kind, m in matrices.items()})
-        minibatch = masked(minibatch, cast_float(order >= 0))
-        now = {name: coeffs[i] for i, name in enumerate(names)}
-        spec, loss = self._settings.spec, self._settings.loss
-        more = (spec.unpack(state["target"], OPS),) if self._settings.has_target else ()
+    def _gradient(self, objective: Callable[[Tensor], Any], theta: Tensor) -> tuple[Tensor, Any]:
+        return jax.grad(objective, has_aux=True)(theta)  # type: ignore[no-any-return]
 
-        def objective(theta: Tensor) -> Any:
-            total, stats, rows = loss(OPS, spec.unpack(theta, OPS), minibatch, now, *more)
-            self._stats = (*stats, GRADIENT_NORM)
-            return total, (list(stats.values()), rows)  # a list keeps its order
+    def _take(self, matrix: Tensor, rows: Tensor) -> Tensor:
+        return matrix[rows]
 
-        gradient, (stats, rows) = jax.grad(objective, has_aux=True)(state["theta"])
-        state, norm = descend(OPS, state, gradient, now)
-        return state, jnp.stack([*stats, norm]), rows
+    def _stack(self, scalars: list[Tensor]) -> Tensor:
+        return jnp.stack(scalars)
 
-    def get_theta(self) -> np.ndarray:
-        return np.array(self._state["theta"])
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        return {"t": np.asarray(self._t)} | {k: np.array(v) for k, v in self._state.items()}
-
-    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        self._t = int(state["t"])
-        self._state |= {
-            k: jax.device_put(np.array(state[k], np.float32), self._device)
-            for k in vectors(self._settings.has_target)
-            if k in state
-        }
+    def _put(self, vector: np.ndarray) -> Tensor:
+        return jax.device_put(vector, self._device)
 
 
 def _device(settings: UpdaterSettings) -> Any:

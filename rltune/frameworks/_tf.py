@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 import tensorflow as tf  # noqa: E402
 
 from rltune.frameworks.columns import Columns  # noqa: E402
+from rltune.frameworks.compiled import CompiledUpdater, State  # noqa: E402
 from rltune.frameworks.ops import Ops, Tensor  # noqa: E402
-from rltune.frameworks.step import GRADIENT_NORM, descend, vectors  # noqa: E402
-from rltune.frameworks.tables import masked, padded, unpadded  # noqa: E402
+from rltune.frameworks.tables import Tables  # noqa: E402
 from rltune.frameworks.updater import UpdaterSettings  # noqa: E402
 
 exp, tanh, sqrt, square, abs, minimum, maximum, where, one_hot, stop_gradient, reshape = (
@@ -69,50 +69,33 @@ def make_updater(settings: UpdaterSettings) -> TfUpdater:
     return TfUpdater(settings)
 
 
-class TfUpdater:
-    """See `rltune.frameworks.updater.Updater`."""
+class TfUpdater(CompiledUpdater):
+    """The loop is a `while_loop` in a function that XLA compiles."""
 
     def __init__(self, settings: UpdaterSettings):
         _prepare(settings)
-        self._settings = settings
-        self._t = 0
-        self._state: dict[str, Tensor] = {}
+        super().__init__(settings, OPS)
         self._programs: dict[tuple[Columns, tuple[str, ...]], Any] = {}
-        self._stats: tuple[str, ...] = ()
-        self.traces = 0
-        """How often the update was traced: more than once only for shapes that padding does not make alike."""
 
-    def update(
-        self,
-        batch: Mapping[str, np.ndarray],
-        index: np.ndarray,
-        coeffs: Mapping[str, float | np.ndarray],
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        tables = padded(batch, index, coeffs, self._t)
+    def _call(self, tables: Tables) -> tuple[State, Tensor, dict[str, Tensor]]:
         static = tables.columns, tables.names
         if static not in self._programs:
             loop = partial(self._loop, *static)
             self._programs[static] = tf.function(loop, autograph=False, jit_compile=True)
-        self._state, stats, rows = self._programs[static](
+        return self._programs[static](  # type: ignore[no-any-return]
             self._state, tables.matrices, tables.index, tables.coeffs, tf.constant(tables.steps)
-        )
-        self._t += tables.steps
-        return (
-            dict(zip(self._stats, stats.numpy()[: tables.steps].T, strict=True)),
-            {name: unpadded(values.numpy(), index) for name, values in rows.items()},
         )
 
     def _loop(
         self,
         columns: Columns,
         names: tuple[str, ...],
-        state: dict[str, Tensor],
+        state: State,
         matrices: dict[str, Tensor],
         index: Tensor,
         coeffs: Tensor,
         steps: Tensor,
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """The first `steps` rows of `index`, and outputs for all of them."""
+    ) -> tuple[State, Tensor, dict[str, Tensor]]:
         self.traces += 1
         step = tf.function(partial(self._step, columns, names), autograph=False)
         specs = tf.nest.map_structure(
@@ -136,43 +119,20 @@ class TfUpdater:
         )
         return state, stats, rows
 
-    def _step(
-        self,
-        columns: Columns,
-        names: tuple[str, ...],
-        state: dict[str, Tensor],
-        matrices: dict[str, Tensor],
-        order: Tensor,
-        coeffs: Tensor,
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        chosen = tf.maximum(order, 0)
-        gathered = {kind: tf.gather(matrix, chosen) for kind, matrix in matrices.items()}
-        minibatch = masked(columns.unpack(OPS, gathered), cast_float(order >= 0))
-        now = {name: coeffs[i] for i, name in enumerate(names)}
-        spec, theta = self._settings.spec, state["theta"]
-        more = (spec.unpack(state["target"], OPS),) if self._settings.has_target else ()
+    def _gradient(self, objective: Callable[[Tensor], Any], theta: Tensor) -> tuple[Tensor, Any]:
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            loss, stats, rows = self._settings.loss(
-                OPS, spec.unpack(theta, OPS), minibatch, now, *more
-            )
-        state, norm = descend(OPS, state, tape.gradient(loss, theta), now)
-        self._stats = (*stats, GRADIENT_NORM)
-        return state, tf.stack([*stats.values(), norm]), rows
+            total, more = objective(theta)
+        return tape.gradient(total, theta), more
 
-    def get_theta(self) -> np.ndarray:
-        return np.array(self._state["theta"])
+    def _take(self, matrix: Tensor, rows: Tensor) -> Tensor:
+        return tf.gather(matrix, rows)
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        return {"t": np.asarray(self._t)} | {k: np.array(v) for k, v in self._state.items()}
+    def _stack(self, scalars: list[Tensor]) -> Tensor:
+        return tf.stack(scalars)
 
-    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        self._t = int(state["t"])
-        self._state |= {
-            k: tf.constant(state[k], tf.float32)
-            for k in vectors(self._settings.has_target)
-            if k in state
-        }
+    def _put(self, vector: np.ndarray) -> Tensor:
+        return tf.constant(vector)
 
 
 def _prepare(settings: UpdaterSettings) -> None:
