@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import copy
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rltune import packing
+from rltune import result as keys
 from rltune.trainable import Trainable
 from rltune.tune.checkpoints import Checkpoint
-from rltune.tune.error import AbortTrialExecution, FailureKind, TrialFailure
+from rltune.tune.error import AbortTrialExecution, FailureKind, TrialFailure, TuneError
 from rltune.tune.logger import NoopLogger
 from rltune.tune.registry import get_trainable_cls
+from rltune.tune.stopping import Milestones
+
+# How long a host may train on with results that nobody has seen: a call then costs little of it,
+# and a kill loses no more than that.
+AHEAD_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,8 @@ class StartOrder:
     """What a host needs to begin a trial. `storage` says what the checkpoint is, None: no one.
 
     `inherits`: the checkpoint is another trial's. `rebuilds`: a trainable that is here and cannot be
-    reset makes room for a new one; otherwise that ends the trial.
+    reset makes room for a new one; otherwise that ends the trial. `milestones`: nobody decides on any
+    other result, so the host may go on after it; None: every result is waited for.
     """
 
     trainable_name: str
@@ -34,6 +42,7 @@ class StartOrder:
     storage: str | None = None
     inherits: bool = False
     rebuilds: bool = False
+    milestones: Milestones | None = None
 
 
 class TrialHost:
@@ -48,6 +57,8 @@ class TrialHost:
         self._chdir = chdir
         self._trainable: Trainable | None = None
         self._start_failure: TrialFailure | None = None
+        self._milestones: Milestones | None = None
+        self._pace = 1
 
     def start(self, order: StartOrder, checkpoint: Any) -> None:
         """Constructs the trainable, or resets the one that is here, and restores the checkpoint.
@@ -55,10 +66,36 @@ class TrialHost:
         A failure is kept and is what the next call returns.
         """
         self._start_failure = self._guard(FailureKind.START, self._start, order, checkpoint)
+        self._milestones, self._pace = order.milestones, 1
 
-    def train(self) -> Any:
-        """One iteration: its result, or the TrialFailure that it raised."""
-        return self.call("train")
+    def train(self) -> list[Any]:
+        """One iteration, or several short ones: their results, and as the last of them the
+        TrialFailure that was raised.
+
+        How many are tried doubles while they are short, so that few results wait for a long iteration
+        that follows them.
+        """
+        outcomes: list[Any] = []
+        deadline = time.monotonic() + AHEAD_S
+        while True:
+            outcomes.append(self.call("train"))
+            if time.monotonic() > deadline:
+                self._pace = 1
+                return outcomes
+            if self._milestones is None or self._is_milestone(self._milestones, outcomes[-1]):
+                return outcomes
+            if len(outcomes) == self._pace:
+                self._pace *= 2
+                return outcomes
+
+    @staticmethod
+    def _is_milestone(milestones: Milestones, outcome: Any) -> bool:
+        if isinstance(outcome, TrialFailure) or keys.RESULT_DUPLICATE in outcome:
+            return True
+        try:
+            return milestones.is_one(outcome)
+        except TuneError:  # which the runner will get as well
+            return True
 
     def call(self, method: str, *args: Any) -> Any:
         """A method of the trainable; returns its value, or the TrialFailure that it raised."""

@@ -42,11 +42,14 @@ class LocalTrialExecutor(TrialExecutor):
         return next(iter(self._running.values()))
 
     def fetch_result(self, trial: Trial) -> dict[str, Any]:
-        result: dict[str, Any] = trial.runner.call("train")
+        result: dict[str, Any] = trial.runner.call("call", "train")
         return result
 
-    def settle(self, trial: Trial, timeout: float) -> dict[str, Any] | None:
-        return None
+    def settle(self, trial: Trial, timeout: float) -> None:
+        """Nothing is under way between two calls."""
+
+    def has_more(self, trial: Trial) -> bool:
+        return False
 
     def open_host(self, trial: Trial) -> HostHandle:
         return _LocalHandle()

@@ -12,6 +12,7 @@ import random
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -125,7 +126,7 @@ class RayTrialExecutor(TrialExecutor):
             self._bind_waiting()
             trials = {}
             for trial in self._running.values():
-                if trial.runner.outcome is not None:
+                if trial.runner.outcomes:
                     return trial
                 trials[trial.runner.training] = trial
             trials.pop(None, None)  # those that wait for their slot
@@ -140,13 +141,15 @@ class RayTrialExecutor(TrialExecutor):
         result: dict[str, Any] = trial.runner.take_outcome()
         return result
 
-    def settle(self, trial: Trial, timeout: float) -> dict[str, Any] | None:
+    def has_more(self, trial: Trial) -> bool:
+        return bool(trial.runner.outcomes)
+
+    def settle(self, trial: Trial, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         if not trial.runner.is_bound():
             trial.runner.bind()
-        while trial.runner.outcome is None:
+        while not trial.runner.outcomes:
             trial.runner.collect(max(0.0, deadline - time.monotonic()))
-        return self.fetch_result(trial)
 
     def open_host(self, trial: Trial) -> HostHandle:
         """The trial gets its slot when the next result is waited for: a slot that becomes free
@@ -262,8 +265,8 @@ class _RayHandle:
 
     def __init__(self, kind: SlotKind, executor: RayTrialExecutor):
         self.kind = kind
-        self.training: Any = None  # the iteration under way
-        self.outcome: Any = None  # its result or failure, until that is fetched
+        self.training: Any = None  # the call under way
+        self.outcomes: deque[Any] = deque()  # its results and failure, until they are fetched
         self._executor = executor
         self._slot: Slot | None = None
         self._order: tuple[StartOrder | None, Any] = (None, None)  # what begins with the slot
@@ -276,11 +279,11 @@ class _RayHandle:
             self._send(self._slot)
 
     def begin_train(self) -> None:
-        if self._slot is not None:
+        if self._slot is not None and not self.outcomes:
             self.training = self._slot.actor.train.remote()
 
     def is_bound(self) -> bool:
-        return self._slot is not None or self.outcome is not None
+        return self._slot is not None or bool(self.outcomes)
 
     def has_place(self) -> bool:
         """Whether its process has begun with the trial."""
@@ -289,24 +292,25 @@ class _RayHandle:
         return self._begun is not None and bool(ray.wait([self._begun], timeout=0)[0])
 
     def bind(self, slot: Slot | None = None) -> None:
-        """The trial begins on this slot, or on a new one. What cannot be had or sent there is the
+        """The trial begins on this slot, or on a new one. What cannot be had or sent there is its
         outcome.
         """
         try:
             self._slot = slot or self._new_slot()
             self._send(self._slot)
         except TrialFailure as failure:
-            self.outcome = failure
+            self.outcomes.append(failure)
         else:
             self.begin_train()
 
     def collect(self, timeout: float | None = None) -> None:
-        """Makes the outcome of the iteration. A process that died before the trial had begun there
-        is none, if another trial or the end of its node is to blame: the trial begins on a new one,
-        and there is no outcome yet.
+        """Takes in what the call has brought. A process that died before the trial had begun there
+        is no failure, if another trial or the end of its node is to blame: the trial begins on a new
+        one, and there is no outcome yet.
         """
         try:
-            self.outcome = self.fetch(self.training, timeout)
+            self.outcomes += self.fetch(self.training, timeout)
+            self._healthy = not isinstance(self.outcomes[-1], TrialFailure)
         except TrialFailure as failure:
             slot = self._slot
             died = failure.kind is FailureKind.DIED and not self._has_begun()
@@ -315,11 +319,12 @@ class _RayHandle:
                 self._healthy = True
                 self.bind()
             else:
-                self.outcome = failure
+                self.outcomes.append(failure)
 
     def take_outcome(self) -> Any:
         """The result of the iteration. Raises TrialFailure."""
-        outcome, self.outcome, self.training = self.outcome, None, None
+        self.training = None
+        outcome = self.outcomes.popleft()
         if isinstance(outcome, TrialFailure):
             raise outcome
         return outcome
@@ -356,7 +361,7 @@ class _RayHandle:
         if self._slot is None:
             self.bind()
         if self._slot is None:
-            raise self.outcome
+            raise self.outcomes[0]
         return self._slot.actor
 
     def _new_slot(self) -> Slot:

@@ -6,8 +6,10 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from rltune import result as keys
 from rltune.config import nearest
 from rltune.result import get_metric
 from rltune.tune.error import TuneError
@@ -19,6 +21,36 @@ _DIRECTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
 }
 _TEXT = re.compile(r"\s*(>=|<=|>|<)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True)
+class Milestones:
+    """The results of a trial after which there is more to do than to log them. `seen`: an iteration
+    that was decided on before, and is repeated.
+    """
+
+    stop: Mapping[str, Any]
+    checkpoint_freq: int = 0
+    checkpoint_at_end: bool = False
+    seen: int = 0
+
+    def is_one(self, result: Mapping[str, Any]) -> bool:
+        """Raises TuneError as `reached`."""
+        repeated = result[keys.TRAINING_ITERATION] == self.seen
+        return repeated or self.is_last(result) or self.is_saved(result)
+
+    def is_last(self, result: Mapping[str, Any]) -> bool:
+        """Whether the result is done or fulfils a criterion. Raises TuneError as `reached`."""
+        return bool(result.get(keys.DONE)) or bool(reached(self.stop, result))
+
+    def is_saved(self, result: Mapping[str, Any]) -> bool:
+        """Whether to save after this result: by frequency, at the end, or as the result says."""
+        if result.get(keys.DONE) and self.checkpoint_at_end:
+            return True
+        if result.get(keys.SHOULD_CHECKPOINT):
+            return True
+        frequency = self.checkpoint_freq
+        return frequency > 0 and result[keys.TRAINING_ITERATION] % frequency == 0
 
 
 def reached(stop: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:

@@ -261,22 +261,21 @@ class Trial:
         self.checkpoint = Checkpoint(Checkpoint.DISK)
         self.keeper.rewind()
 
+    def milestones(self) -> stopping.Milestones:
+        """When it ends by itself, and when it is saved."""
+        return stopping.Milestones(
+            self.stopping_criterion, self.checkpoint_freq, self.checkpoint_at_end, self.seen
+        )
+
     def should_stop(self, result: dict[str, Any]) -> bool:
         """Whether the result is done or fulfils a criterion. Raises TuneError if one of the
         criteria is missing from it.
         """
-        return bool(result.get(keys.DONE)) or bool(
-            stopping.reached(self.stopping_criterion, result)
-        )
+        return self.milestones().is_last(result)
 
     def should_checkpoint(self, result: dict[str, Any]) -> bool:
         """Whether to save after this result: by frequency, at the end, or as the result says."""
-        if result.get(keys.DONE) and self.checkpoint_at_end:
-            return True
-        if result.get(keys.SHOULD_CHECKPOINT):
-            return True
-        frequency = self.checkpoint_freq
-        return frequency > 0 and result[keys.TRAINING_ITERATION] % frequency == 0
+        return self.milestones().is_saved(result)
 
     def may_retry(self) -> bool:
         """Whether the failures noted so far leave another start."""

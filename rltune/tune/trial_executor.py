@@ -12,6 +12,7 @@ from rltune.resources import Resources
 from rltune.tune import json_encoding
 from rltune.tune.checkpoints import Checkpoint, CheckpointsInUse
 from rltune.tune.error import TrialFailure, TuneError
+from rltune.tune.function_runner import FunctionRunner
 from rltune.tune.host import StartOrder
 from rltune.tune.log_writer import LogWriter
 from rltune.tune.plain import plain
@@ -31,7 +32,7 @@ class HostHandle(Protocol):
         """Begins a trial; does not wait. A failure shows in the next call."""
 
     def begin_train(self) -> None:
-        """Asks for one iteration; does not wait."""
+        """Asks for the next iteration, unless it is there already; does not wait."""
 
     def call(self, method: str, *args: Any) -> Any:
         """A method of the host, waited for. Raises TrialFailure."""
@@ -55,7 +56,9 @@ class TrialExecutor(ABC):
     """The life of trials in terms of hosts; where a host lives is up to the subclasses.
 
     One `train` is outstanding per running trial, from `start_trial` or `continue_training` until
-    `fetch_result`. Failures of a trial are TrialFailure, whatever its code raised.
+    `fetch_result`. With `run_ahead` it may bring several results, fetched one by one; nothing else is
+    done with a trial while it `has_more` of them, since its process has done what they tell.
+    Failures of a trial are TrialFailure, whatever its code raised.
 
     Args:
         queue_trials: start trials that do not fit yet, as long as there is some of each resource.
@@ -78,6 +81,7 @@ class TrialExecutor(ABC):
         self.checkpoints_in_use = CheckpointsInUse()
         self._restoring: dict[str, str] = {}  # the checkpoint that a trial starts from, by trial id
         self.changes = 0  # how often a trial has changed its state
+        self.run_ahead = False  # whether results with no milestone need not be waited for
         self.replaying = False  # whether schedulers are shown what has happened already
 
     # Where trials run.
@@ -111,10 +115,13 @@ class TrialExecutor(ABC):
         """The result of the outstanding iteration. Raises TrialFailure."""
 
     @abstractmethod
-    def settle(self, trial: Trial, timeout: float) -> dict[str, Any] | None:
-        """What the iteration under way gives within `timeout` seconds; None if none is under way.
+    def has_more(self, trial: Trial) -> bool:
+        """Whether `fetch_result` gives something at once."""
 
-        Raises TrialFailure, also when the time is over.
+    @abstractmethod
+    def settle(self, trial: Trial, timeout: float) -> None:
+        """Waits for the iteration under way, if there is one: the trial `has_more` then, which is a
+        failure when the time, in seconds, is over.
         """
 
     @abstractmethod
@@ -169,9 +176,14 @@ class TrialExecutor(ABC):
             checkpoint.storage if restores else None,
             checkpoint.inherits,
             rebuilds,
+            trial.milestones() if self._may_run_ahead(trial) else None,
         )
         trial.runner.start(order, checkpoint.value)
         trial.runner.begin_train()
+
+    def _may_run_ahead(self, trial: Trial) -> bool:
+        """A function is held up at each report until that is processed."""
+        return self.run_ahead and not issubclass(trial.get_trainable_cls(), FunctionRunner)
 
     def continue_training(self, trial: Trial) -> None:
         """Asks a running trial for its next iteration."""

@@ -72,7 +72,6 @@ class TrialRunner(TrialTable):
         self.search_alg = search_alg
         super().__init__(scheduler or FIFOScheduler(), trial_executor)
         self._audience = Audience(self.scheduler_alg, search_alg)
-        self.replaying = False
         self.replayed_ends: frozenset[str] = frozenset()  # by the result that is shown again
         self._interrupted: list[Trial] = []  # that ran when the run before ended
         self.syncer = syncer
@@ -93,6 +92,7 @@ class TrialRunner(TrialTable):
         journal = self.state.journal if self.state else None
         self._decisions = Decisions(self, self._audience, trial_executor, journal)
         self._donors = self._decisions.donors
+        trial_executor.run_ahead = not self.scheduler_alg.decides()
         trial_executor.on_record = journal.note if journal else None
         trial_executor.log_writer = self._log_writer = LogWriter()
         trial_executor.on_status = board.show_status if board else None
@@ -112,26 +112,6 @@ class TrialRunner(TrialTable):
             return
         self._decisions.remove(trial)
         self._end(trial)
-
-    def keep_donor(self, trial: Trial) -> None:
-        """Keeps the state of the trial whose result the scheduler is shown, for others to go on
-        from; the one kept before is dropped. Raises TrialFailure.
-        """
-        if not self.replaying:
-            self._decisions.keep_donor(trial)
-
-    def forget_donor(self, trial: Trial) -> None:
-        """No other trial will go on from this one's state."""
-        if not self.replaying:
-            self._decisions.forget_donor(trial)
-
-    def exploit(self, trial: Trial, donor: Trial, new_config: dict[str, Any], new_tag: str) -> None:
-        """The next iteration of a trial, which does not run or whose result the scheduler is shown,
-        begins from what `keep_donor` kept of the donor, with this config and tag.
-        """
-        if not self.replaying:
-            self._donors.copy(trial, donor)
-            trial.update_config(new_config, new_tag)
 
     def is_finished(self) -> bool:
         """Whether every trial has ended and no more will come, or the time is used up. Once it is
@@ -321,7 +301,7 @@ class TrialRunner(TrialTable):
         this result is logged; whatever ends the trial, after it.
         """
         decision, result, new = self._decide(trial, result)
-        if decision == TrialScheduler.CONTINUE and trial not in self._holds:
+        if decision == TrialScheduler.CONTINUE and not self._is_to_pause(trial):
             try:
                 self._save_if_needed(trial, result)
                 self._go_on(trial)
@@ -343,7 +323,12 @@ class TrialRunner(TrialTable):
             trial.on_result(result)
         return decision, result, new
 
+    def _is_to_pause(self, trial: Trial) -> bool:
+        return trial in self._holds and not self.trial_executor.has_more(trial)
+
     def _take_stop_request(self, trial: Trial) -> bool:
+        if self.trial_executor.has_more(trial):
+            return False
         asked = trial.trial_id in self._stop_requests
         self._stop_requests.discard(trial.trial_id)
         return asked
@@ -376,7 +361,7 @@ class TrialRunner(TrialTable):
 
     def _carry_out(self, trial: Trial, decision: str) -> None:
         if decision == TrialScheduler.CONTINUE:
-            if not self._holds.pause(trial):
+            if not (self._is_to_pause(trial) and self._holds.pause(trial)):
                 self._go_on(trial)
         elif decision == TrialScheduler.PAUSE:
             self._pause(trial)
@@ -470,9 +455,10 @@ class TrialRunner(TrialTable):
         for trial in self.trial_executor.get_running_trials():
             patience = max(0.0, deadline - time.monotonic())
             try:
-                result = self.trial_executor.settle(trial, patience)
+                self.trial_executor.settle(trial, patience)
                 decision = TrialScheduler.CONTINUE
-                if result is not None:
+                while self.trial_executor.has_more(trial):
+                    result = self.trial_executor.fetch_result(trial)
                     decision, result, new = self._decide(trial, result)
                     self._publish(trial, result, new)
                 if decision == TrialScheduler.STOP:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rltune.resources import Resources
+from rltune.tune.decisions import Decisions
 from rltune.tune.holds import Holds
 from rltune.tune.schedulers import TrialScheduler
 from rltune.tune.trial import Trial
@@ -14,6 +16,8 @@ from rltune.tune.trial_executor import TrialExecutor
 class TrialTable:
     """Every trial in order of creation, which of them have not ended, and what can start."""
 
+    _decisions: Decisions
+
     def __init__(self, scheduler: TrialScheduler, executor: TrialExecutor):
         self.scheduler_alg, self.trial_executor = scheduler, executor
         self._trials: list[Trial] = []
@@ -22,6 +26,7 @@ class TrialTable:
         self._requests: set[str] = set()  # the resources that trials ask for, as texts
         self._guests: set[str] = set()
         self._holds = Holds(executor)
+        self.replaying = False  # whether the scheduler is shown what has happened already
 
     def get_trials(self) -> list[Trial]:
         """All trials, in order of creation."""
@@ -50,6 +55,26 @@ class TrialTable:
                 return  # all trials ask for the same
             else:
                 unfit = trial.resources
+
+    def keep_donor(self, trial: Trial) -> None:
+        """Keeps the state of the trial whose result the scheduler is shown, for others to go on
+        from; the one kept before is dropped. Raises TrialFailure.
+        """
+        if not self.replaying:
+            self._decisions.keep_donor(trial)
+
+    def forget_donor(self, trial: Trial) -> None:
+        """No other trial will go on from this one's state."""
+        if not self.replaying:
+            self._decisions.forget_donor(trial)
+
+    def exploit(self, trial: Trial, donor: Trial, new_config: dict[str, Any], new_tag: str) -> None:
+        """The next iteration of a trial, which does not run or whose result the scheduler is shown,
+        begins from what `keep_donor` kept of the donor, with this config and tag.
+        """
+        if not self.replaying:
+            self._decisions.donors.copy(trial, donor)
+            trial.update_config(new_config, new_tag)
 
     def add_trial(self, trial: Trial) -> None:
         """Puts a trial at the end of the queue."""

@@ -107,7 +107,7 @@ class _Handle(_LocalHandle):
         self.duration = ITERATION_S
         self.iteration = getattr(self._host._trainable, "iteration", 0) + 1
         try:
-            self._outcome = self.call("train")
+            self._outcome = self.call("call", "train")
             self.duration = self._outcome.get(TIME_THIS_ITER_S, ITERATION_S)
         except TrialFailure as failure:
             self._outcome = failure

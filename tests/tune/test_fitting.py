@@ -115,14 +115,14 @@ class TestOnRay:
         now = [0.0]
 
         def clock() -> float:
-            """A minute passes at the first look after the start."""
-            now[0] = min(now[0] + 1, BUSY_PERIOD_S + 1.5)
+            """A minute passes within a few looks after the start, and no second one."""
+            now[0] = min(now[0] + 20, BUSY_PERIOD_S + 20.5)
             return now[0]
 
         trials = tune.run(
             Counter,
             num_samples=2,
-            stop={"count": BUSY_PERIOD_S},
+            stop={"count": 60},
             resources_per_trial={"cpu": 3},
             trial_executor=RayTrialExecutor(clock=clock),
             trial_name_creator=lambda trial: f"number {trial.experiment_tag}",

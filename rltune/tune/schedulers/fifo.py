@@ -19,6 +19,10 @@ class FIFOScheduler(TrialScheduler):
     ) -> str:
         return self.CONTINUE
 
+    def decides(self) -> bool:
+        """A subclass with a method of its own for results does."""
+        return type(self).on_trial_result is not FIFOScheduler.on_trial_result
+
     def choose_trial_to_run(self, trial_runner: TrialRunner) -> Trial | None:
         return trial_runner.first_that_fits("PENDING") or trial_runner.first_that_fits("PAUSED")
 

@@ -28,6 +28,12 @@ class TrialScheduler:
         """Whether the trial goes on after this result: CONTINUE, PAUSE or STOP."""
         raise NotImplementedError
 
+    def decides(self) -> bool:
+        """Whether `on_trial_result` may answer something else than CONTINUE, or look at trials that
+        have ended at that moment. If not, short iterations of a trial need not wait for it.
+        """
+        return True
+
     def on_trial_complete(
         self, trial_runner: TrialRunner, trial: Trial, result: dict[str, Any]
     ) -> None:
