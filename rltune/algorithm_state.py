@@ -54,15 +54,8 @@ class AlgorithmState(Trainable):
 
     # Checkpoints: see `rltune.checkpoint`.
 
-    def save(self, checkpoint_dir: str | None = None) -> str:
-        """Writes `checkpoint_<iteration>/` and returns it; what `restore` and `rltune rollout` take."""
-        return self._write(checkpoint_dir, self.get_state())
-
-    def save_whole(self, checkpoint_dir: str) -> str:
-        return self._write(checkpoint_dir, self.get_state(whole=True))
-
-    def _write(self, checkpoint_dir: str | None, state: dict[str, Any]) -> str:
-        directory = self.checkpoint_directory(checkpoint_dir)
+    def save_into(self, directory: Path, whole: bool = False) -> str:
+        """Writes the checkpoint and returns its directory; what `restore` and `rltune rollout` take."""
         manifest = {
             "algorithm": type(self).__name__,
             "config": _jsonable({**self.cfg.to_dict(), "callbacks": {}}),  # functions are not kept
@@ -72,7 +65,7 @@ class AlgorithmState(Trainable):
             "counters": self.get_counters(),
             "exact": self._exact,
         }
-        checkpoints.write_checkpoint(directory, manifest, state)
+        checkpoints.write_checkpoint(directory, manifest, self.get_state(whole))
         return str(directory)
 
     def restore(self, checkpoint_path: str) -> None:

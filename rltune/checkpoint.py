@@ -38,7 +38,7 @@ _lasting: ContextVar[bool] = ContextVar("lasting", default=True)
 
 @contextmanager
 def in_passing() -> Iterator[None]:
-    """What `write_atomically` writes within is read and removed again at once, so nothing waits for the disk."""
+    """What `write_atomically` writes within need not outlast a power cut, so nothing waits for the disk."""
     before = _lasting.set(False)
     try:
         yield

@@ -27,6 +27,7 @@ from rltune import packing
 from rltune import result as keys
 from rltune.checkpoint import in_passing, write_atomically
 from rltune.resources import Resources
+from rltune.scratch import Scratch
 from rltune.system_usage import UsageMonitor
 
 METADATA_SUFFIX = ".tune_metadata"
@@ -66,6 +67,7 @@ class Trainable:
         self._result_logger = logger_creator(self.config) if logger_creator else None
         self._logdir: str | None = getattr(self._result_logger, "logdir", None)
         self._usage: UsageMonitor | None = None
+        self._scratch = Scratch()
         self._start_over()
         start = time.monotonic()
         self._call_setup(copy.deepcopy(self.config))
@@ -162,7 +164,10 @@ class Trainable:
         The checkpoint exists once its last file, `<path>.tune_metadata`, does. Raises ValueError
         if `_save` returns neither a dict nor a path in the directory it was given.
         """
-        directory = self.checkpoint_directory(checkpoint_dir)
+        return self.save_into(self.checkpoint_directory(checkpoint_dir))
+
+    def save_into(self, directory: Path, whole: bool = False) -> str:
+        """As `save`, into this directory, which exists. `whole`: with what is left out of files for their size."""
         for stale in directory.rglob(f"*{METADATA_SUFFIX}"):
             stale.unlink()
         saved = self._save(str(directory))
@@ -196,17 +201,13 @@ class Trainable:
 
     def save_to_object(self) -> bytes:
         """A checkpoint as bytes: every file that `save` writes, at least."""
-        with tempfile.TemporaryDirectory(prefix="save_to_object", dir=self.logdir) as directory:
+        with self._scratch.use() as directory:
             with in_passing():
-                path = self.save_whole(directory)
+                path = self.save_into(Path(directory, Scratch.INNER), whole=True)
             packed = packing.pack(directory, os.path.relpath(path, directory))
         if len(packed) > LARGE_OBJECT_BYTES:
             logger.info("A checkpoint of %.1f MB is kept in memory.", len(packed) / 1e6)
         return packed
-
-    def save_whole(self, checkpoint_dir: str) -> str:
-        """As `save`, with what is left out of files for their size."""
-        return self.save(checkpoint_dir)
 
     def restore_from_object(self, packed: bytes) -> None:
         """Goes on from what `save_to_object` returned."""
@@ -216,9 +217,7 @@ class Trainable:
     @contextmanager
     def _files_of(self, packed: bytes) -> Iterator[str]:
         """A checkpoint of `save_to_object` as a path, for as long as the block runs."""
-        with tempfile.TemporaryDirectory(
-            prefix="restore_from_object", dir=self.logdir
-        ) as directory:
+        with self._scratch.use() as directory:
             yield os.path.join(directory, packing.unpack(packed, directory))
 
     def inherit(self, checkpoint_path: str) -> None:
@@ -250,6 +249,7 @@ class Trainable:
         if self._usage:
             self._usage.stop()
         self._stop()
+        self._scratch.close()
         if self._result_logger is not None:
             self._result_logger.close()
 

@@ -31,6 +31,7 @@ LEVELS = {
     "seeding": 0,
     "metrics": 0,
     "packing": 0,
+    "scratch": 0,
     "effective": 0,
     "system_usage": 0,
     "envs": 1,

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,15 @@ def test_t2_3_each_iteration_has_its_own_path(tmp_path: Path) -> None:
     assert trainable.save() != first
 
 
-def test_t2_3_nothing_is_left_of_objects(tmp_path: Path) -> None:
-    trainable = make(WritesFiles, tmp_path)
+def test_t2_3_nothing_is_left_of_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    trainable = make(WritesFiles, tmp_path / "trial")
     trainable.restore_from_object(trainable.save_to_object())
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "trial").iterdir()) == []
+    assert not [path for path in (tmp_path / "temporary").rglob("*") if path.is_file()]
+    trainable.stop()
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_t2_3_an_object_does_not_wait_for_the_disk(

@@ -116,14 +116,9 @@ class TrialHost:
 
     def save_twice(self, directory: str) -> Any:
         """Saves under `directory`; returns the checkpoint as bytes and its path."""
-        path = self.call("save_whole", directory)
-        if isinstance(path, TrialFailure):
-            return path
-        return self._guard(FailureKind.RUN, self._pack, directory, path)
-
-    @staticmethod
-    def _pack(directory: str, path: str) -> tuple[bytes, str]:
-        return packing.pack(directory, os.path.relpath(path, directory)), path
+        if self._start_failure is not None:
+            return self._start_failure
+        return self._guard(FailureKind.RUN, self._save_twice, directory)
 
     def stop(self) -> Any:
         """Stops the trainable, if there is one; the TrialFailure that it raised, or None."""
@@ -164,6 +159,12 @@ class TrialHost:
             return False
         self._trainable.config = config
         return True
+
+    def _save_twice(self, directory: str) -> tuple[bytes, str]:
+        trainable = self._trainable
+        assert trainable is not None
+        path = trainable.save_into(trainable.checkpoint_directory(directory), whole=True)
+        return packing.pack(directory, os.path.relpath(path, directory)), path
 
     def _restore(self, storage: str, checkpoint: Any, inherits: bool = False) -> None:
         trainable = self._trainable
