@@ -43,6 +43,7 @@ class ExperimentState:
         self._start = time.time()
         self._last_end = -float("inf")
         self._cost = 0.0
+        self._indented: dict[str, str] = {}  # the records of the last write, most of which stay
         self.path = self._free_path()
         self._lock = RunLock(self._directory)
         self.journal = Journal(journal_path(self.path), self.lock)
@@ -68,9 +69,11 @@ class ExperimentState:
         self.lock()
         runner_data = {JOURNAL_SIZE: self.journal.size, **runner_data}
         stats = {"start_time": self._start, "timestamp": time.time()}
-        indented = ",\n".join(f"    {record}".replace("\n", "\n    ") for record in records)
+        known = self._indented
+        self._indented = {record: known.get(record) or _indented(record) for record in records}
+        checkpoints = ",\n".join(self._indented.values())
         text = (
-            f'{{\n  "checkpoints": [\n{indented}\n  ],\n'
+            f'{{\n  "checkpoints": [\n{checkpoints}\n  ],\n'
             f'  "runner_data": {json_encoding.dumps(runner_data)},\n'
             f'  "stats": {json.dumps(stats)}\n}}\n'
         )
@@ -88,6 +91,12 @@ class ExperimentState:
             if not path.exists() and not journal_path(path).exists():
                 return path
             moment += timedelta(seconds=1)
+
+
+def _indented(record: str) -> str:
+    """JSON as an item of the list in the file."""
+    text = json.dumps(json.loads(record), indent=2)
+    return f"    {text}".replace("\n", "\n    ")
 
 
 def newest(directory: str) -> Path | None:

@@ -295,11 +295,11 @@ class TrialExecutor(ABC):
         """Refreshes the record of a trial."""
         record = trial.to_record()
         try:
-            text = json_encoding.dumps(record, indent=2)
+            text = json_encoding.dumps(record)
         except Exception as error:  # whatever pickling the user's objects raises
             if trial.trial_id not in self._records:
                 log.warning("%s cannot be resumed later: %s", trial, error)
-            text = json_encoding.dumps(plain(record), indent=2)
+            text = json_encoding.dumps(plain(record))
         self._records[trial.trial_id] = text
         if self.on_record is not None:
             self.on_record(trial.trial_id, text)

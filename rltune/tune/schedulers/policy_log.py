@@ -3,7 +3,8 @@
 A line is one exploit: a JSON list of the loser's and the donor's original tags, the iteration of
 either, the donor's config and the new one. The global file has all of them in order; the policy
 file of a trial has those that led to its present config, so it follows from the global file: it is
-the donor's lineage with one more line.
+the donor's lineage with one more line. It is written anew when a run is resumed, so that nothing
+waits for the disk.
 
 An exploit is decided and logged before the journal of the run holds the result it was decided on,
 so a run that is killed in between leaves a line of what never happened. The scheduler's state knows
@@ -19,7 +20,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rltune.checkpoint import write_atomically
+from rltune.checkpoint import in_passing, write_atomically
 from rltune.tune.append_file import AppendFile
 from rltune.tune.plain import plain
 
@@ -62,7 +63,8 @@ class PolicyLog:
         path = self._directory / policy_file(tag)
         text = "".join(f"{line}\n" for line in self._lineages.get(tag, []))
         if text:
-            write_atomically(path, text.encode())
+            with in_passing():
+                write_atomically(path, text.encode())
         else:
             path.unlink(missing_ok=True)
 
@@ -74,8 +76,8 @@ class PolicyLog:
         known, beyond = lines[:number], lines[number:]
         for line in known:
             self._take_in(line)
-        for line in beyond:
-            self._write_policy(json.loads(line)[0])
+        for tag in {json.loads(line)[0] for line in lines}:
+            self._write_policy(tag)
         if beyond:  # last, so that a run killed before finds them again
             write_atomically(path, "".join(f"{line}\n" for line in known).encode())
 

@@ -104,6 +104,14 @@ def test_a_policy_of_what_never_happened_is_removed(tmp_path: Path) -> None:
     assert (tmp_path / "pbt_global.txt").read_text() == ""
 
 
+def test_a_policy_that_a_power_cut_took_is_written_anew(tmp_path: Path) -> None:
+    PolicyLog(tmp_path).append(entry(1, 0, 10))
+    policy = tmp_path / "pbt_policy_1.txt"
+    policy.write_bytes(b"")
+    PolicyLog(tmp_path, lines=1)
+    assert read(policy) == [entry(1, 0, 10)]
+
+
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
     log = PolicyLog(tmp_path)
     log.append(entry(1, 0, 10))
