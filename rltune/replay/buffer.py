@@ -132,7 +132,7 @@ class ReplayBuffer:
         valid = self._columns["valid"].reshape(-1)
         indices = self._rng.integers(rows, size=num_batches * batch_size)
         if len(self) < rows:
-            while (missed := np.flatnonzero(~valid[indices])).size:
+            while (missed := np.flatnonzero(~valid.take(indices))).size:
                 indices[missed] = self._rng.integers(rows, size=missed.size)
         return indices
 
@@ -151,21 +151,22 @@ class ReplayBuffer:
         num_envs = self._linked.shape[1]
         powers = gamma ** np.arange(n_step + 1)
 
-        rewards = flat["rewards"][indices].astype(np.float64)
-        last, used = indices.copy(), np.ones(len(indices), np.int64)
+        # `take` copies whole rows, in less than half the time of an index in brackets.
+        rewards = flat["rewards"].take(indices).astype(np.float64)
+        last, used = indices, np.ones(len(indices), np.int64)
         going, following = np.ones(len(indices), bool), indices
         for k in range(1, n_step):
             following = (following + num_envs) % linked.size
-            going &= linked[following]
-            rewards += np.where(going, powers[k] * flat["rewards"][following], 0.0)
-            last[going] = following[going]
+            going &= linked.take(following)
+            rewards += np.where(going, powers[k] * flat["rewards"].take(following), 0.0)
+            last = np.where(going, following, last)
             used += going
-        terminated = flat["terminateds"][last]
+        terminated = flat["terminateds"].take(last)
 
-        columns = {name: flat[name][indices] for name in flat if name not in WINDOWED}
+        columns = {name: flat[name].take(indices, 0) for name in flat if name not in WINDOWED}
         columns["rewards"] = rewards.astype(np.float32)
-        columns["new_obs"] = flat["new_obs"][last]
-        columns["discounts"] = np.where(terminated, 0.0, powers[used]).astype(np.float32)
+        columns["new_obs"] = flat["new_obs"].take(last, 0)
+        columns["discounts"] = np.where(terminated, 0.0, powers.take(used)).astype(np.float32)
         return columns
 
     def get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

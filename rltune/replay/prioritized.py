@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rltune.replay.buffer import ReplayBuffer
-from rltune.replay.sum_tree import MinTree, SumTree
+from rltune.replay.sum_tree import PriorityTree
 
 
 class PrioritizedReplayBuffer(ReplayBuffer):
@@ -27,15 +27,14 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 
     def _clear(self) -> None:
         super()._clear()
-        self._sums = SumTree(self.capacity)
-        self._mins = MinTree(self.capacity)
+        self._tree = PriorityTree(self.capacity)
         self._max_priority = 1.0
 
     def add(self, fragment: dict[str, np.ndarray], starts: np.ndarray | None = None) -> np.ndarray:
         """As `ReplayBuffer.add`; the valid rows get the largest priority so far."""
         indices = super().add(fragment, starts)
-        valid = self._columns["valid"].reshape(-1)[indices]
-        self._set(indices, np.where(valid, self._max_priority**self.alpha, 0.0))
+        valid = self._columns["valid"].reshape(-1).take(indices)
+        self._tree.set(indices, np.where(valid, self._max_priority**self.alpha, 0.0))
         return indices
 
     def sample(
@@ -47,13 +46,13 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         """
         columns, indices = super().sample(num_batches, batch_size, n_step, gamma)
         # The size of the buffer and the sum of priorities cancel out against the maximum.
-        ratios = self._sums.leaves[indices] / self._mins.minimum
+        ratios = self._tree.leaves[indices] / self._tree.least
         columns["weights"] = (ratios**-beta).astype(np.float32)
         return columns, indices
 
     def _draw(self, num_batches: int, batch_size: int) -> np.ndarray:
         strata = np.arange(batch_size) + self._rng.random((num_batches, batch_size))
-        return self._sums.find((strata * (self._sums.total / batch_size)).ravel())
+        return self._tree.find((strata * (self._tree.total / batch_size)).ravel())
 
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray) -> None:
         """Give the rows `indices` [B] the priorities of `td_errors` [B]; of equal ones the last.
@@ -63,20 +62,16 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         """
         if not np.all(np.isfinite(td_errors)):
             raise ValueError("td_errors must be finite: the loss has diverged (lower lr?)")
-        kept = self._columns["valid"].reshape(-1)[indices]
+        kept = self._columns["valid"].reshape(-1).take(indices)
         priorities = np.abs(td_errors[kept].astype(np.float64)) + self.eps
         self._max_priority = max(self._max_priority, float(np.max(priorities, initial=0.0)))
-        self._set(indices[kept], priorities**self.alpha)
-
-    def _set(self, indices: np.ndarray, scaled: np.ndarray) -> None:
-        self._sums.set(indices, scaled)
-        self._mins.set(indices, np.where(scaled > 0.0, scaled, np.inf))
+        self._tree.set(indices[kept], priorities**self.alpha)
 
     def get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """As `ReplayBuffer.get_state`, with the priorities (raised to alpha)."""
         arrays, meta = super().get_state()
         rows = self._times * self._linked.shape[1]
-        arrays["priorities"] = self._sums.leaves[:rows]
+        arrays["priorities"] = self._tree.leaves[:rows]
         arrays["priorities"].flags.writeable = False
         return arrays, {**meta, "max_priority": self._max_priority, "alpha": self.alpha}
 
@@ -112,4 +107,4 @@ class PrioritizedReplayBuffer(ReplayBuffer):
                 else np.where(scaled > 0.0, former ** (self.alpha / meta["alpha"]), 0.0)
             )
             self._max_priority = meta["max_priority"]
-        self._set(np.arange(scaled.size), scaled.reshape(-1))
+        self._tree.set(np.arange(scaled.size), scaled.reshape(-1))
