@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -174,20 +175,21 @@ class Algorithm(AlgorithmState):
         logging.basicConfig()  # nothing where the application has set up its logging
         logging.getLogger("rltune").setLevel(typed.log_level)
         self._end_evaluation()
-        if "workers" in stale:
-            self._end_workers()
-            self.workers = WorkerSet(
-                type(self), typed
-            )  # actors start while the framework is imported
-        else:
-            self.workers.reset(typed)
-        if "learner" in stale:
-            framework, device = choose(typed.framework, typed.num_gpus)
-        spaces = self.workers.spaces()
+        # The framework is imported while Ray and the actors start, which is mostly waiting.
+        with ThreadPoolExecutor(1) as aside:
+            if "learner" in stale:
+                chosen = aside.submit(choose, typed.framework, typed.num_gpus)
+            if "workers" in stale:
+                self._end_workers()
+                self.workers = WorkerSet(type(self), typed)
+            else:
+                self.workers.reset(typed)
+            spaces = self.workers.spaces()
         self.observation_space, self.action_space = spaces
         self.policy = Policy.build(type(self), typed, *spaces)
         self.model, self.distribution = self.policy.model, self.policy.distribution
         if "learner" in stale:
+            framework, device = chosen.result()
             self.learner = Learner(
                 framework, self.model, self.loss, stream(typed.seed, "init"), has_target=self.off_policy,
                 device=device, threads=typed.num_cpus_for_driver,
@@ -225,6 +227,7 @@ class Algorithm(AlgorithmState):
         self.adapted = config.adaptive()
         self.num_steps_sampled = self.num_steps_trained = 0
         self._exact = True
+        self._sampling_s = 0.0
         self._rollout_steps = config.rollout_fragment_length or self._fitting_fragment(config)
 
     @classmethod
@@ -235,20 +238,31 @@ class Algorithm(AlgorithmState):
     # One iteration.
 
     def sample(self, coeffs: dict[str, float]) -> list[Rollout]:
-        """One rollout of every worker with the newest weights, counted and its filter statistics merged."""
-        filters = {"obs": self.policy.filter.get_state(), "reward": self._reward_filter.get_state()}
-        orders = Orders(self.policy.params, self.policy.weights_version, coeffs, filters)
-        rollouts = self.workers.sample(orders, self._rollout_steps)
+        """One rollout of every worker with the newest weights, counted and its filter statistics merged.
+
+        With `sample_async` the next one begins here too, so that it has the weights from before the update that
+        follows; only the first of all is waited for from its beginning.
+        """
+        began = time.perf_counter()
+        rollouts = self.workers.sample(self._orders(coeffs), self._rollout_steps)
         self.policy.filter.merge([r.filter_deltas["obs"] for r in rollouts])
         self._reward_filter.merge([r.filter_deltas["reward"] for r in rollouts])
+        if self.cfg.sample_async:
+            self.workers.start(self._orders(coeffs), self._rollout_steps)
+        self._sampling_s += time.perf_counter() - began
         for rollout in rollouts:
             self.metrics.add(rollout.episode_rewards, rollout.episode_lengths)
             self.perf.add(rollout.perf, rollout.steps)
             self.num_steps_sampled += rollout.steps
         return rollouts
 
+    def _orders(self, coeffs: dict[str, float]) -> Orders:
+        filters = {"obs": self.policy.filter.get_state(), "reward": self._reward_filter.get_state()}
+        return Orders(self.policy.params, self.policy.weights_version, coeffs, filters)
+
     def _train(self) -> dict[str, Any]:
         began, before = time.monotonic(), self.num_steps_sampled
+        self._sampling_s = self.workers.calls_s = 0.0
         learner_stats: dict[str, Any] = {}
         while True:
             learner_stats = self._checked_step() or learner_stats
@@ -261,6 +275,7 @@ class Algorithm(AlgorithmState):
             "timesteps_this_iter": sampled,
             "timesteps_total": self.num_steps_sampled,
             "sampler_perf": self.perf.pop(),
+            "perf": {"sampling_s": self._sampling_s, "calls_s": self.workers.calls_s},
             "num_healthy_workers": self.workers.num_healthy if self.cfg.num_workers else 0,
             "num_worker_restarts": self.workers.num_restarts,
             "weights_version": self.learner.weights_version,

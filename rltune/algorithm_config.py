@@ -69,6 +69,10 @@ class AlgorithmConfig(Config):
     num_workers: int = option(
         0, "rollout actors; 0 samples in the trial's process (RLlib: 2)", low=0, rebuild="workers"
     )
+    sample_async: bool = option(
+        False,
+        "rollout actors sample on while the trial's process learns, with the weights from before that update",
+    )
     num_envs_per_worker: int = option(1, "environments stepped together in each worker", low=1)
     rollout_fragment_length: int | None = option(
         None,
@@ -153,6 +157,8 @@ class AlgorithmConfig(Config):
         yield from self._mapping_problems()
         if self.num_gpus > 1:
             yield f"'num_gpus' is {self.num_gpus}; a trial's process uses at most one GPU"
+        if self.sample_async and not self.num_workers:
+            yield "'sample_async' needs rollout actors: 'num_workers' is 0"
         if self.clip_rewards and self.normalize_rewards:
             yield "'clip_rewards' and 'normalize_rewards' exclude each other"
 

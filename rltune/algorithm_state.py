@@ -167,6 +167,7 @@ class AlgorithmState(Trainable):
     def inherit_state(self, state: dict[str, Any]) -> None:
         """Takes over what was learned and counted, and leaves the random streams and environments as they are."""
         self._take_over(state)
+        self.workers.drop()
         self.workers.num_restarts = state["workers"]["num_restarts"]
         self._exact = True
 

@@ -78,7 +78,6 @@ UNSUPPORTED = {
     "soft_horizon": "truncated episodes bootstrap from the last observation, which replaces it",
     "no_done_at_end": "truncated episodes bootstrap from the last observation, which replaces it",
     "preprocessor_pref": "wrap the environment instead",
-    "sample_async": "synchronous algorithms sample synchronously",
     "remote_worker_envs": "environments live in their rollout worker",
     "remote_env_batch_wait_ms": "environments live in their rollout worker",
     "memory": "reserve cores and GPUs instead",

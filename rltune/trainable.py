@@ -367,7 +367,7 @@ class Trainable:
         )
         usage = self._usage.means() if self._usage else {}
         if usage:
-            result["perf"] = usage
+            result["perf"] = {**result.get("perf", {}), **usage}
 
 
 def date_text(moment: datetime | None = None) -> str:

@@ -34,6 +34,7 @@ LEVELS = {
     "scratch": 0,
     "effective": 0,
     "system_usage": 0,
+    "ray_start": 0,
     "envs": 1,
     "models": 1,
     "frameworks": 1,
@@ -56,6 +57,7 @@ HOMES = {
     "keras": {"rltune/frameworks/_tf.py"},
     "jax": {"rltune/frameworks/_jax.py"},
     "ray": {
+        "rltune/ray_start.py",
         "rltune/rollout/worker_set.py",
         "rltune/tune/ray_nodes.py",
         "rltune/tune/ray_slots.py",

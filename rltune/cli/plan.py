@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rltune.cli.checks import check_experiment
+from rltune.cli.checks import check_experiment, is_algorithm
 from rltune.cli.params import flag_name
 from rltune.cli.tuning import TUNING_KEYS, Tuning, make_tuning
 from rltune.config import ConfigError
@@ -124,9 +124,25 @@ def _executor(
         return "ray", "several trials"
     if experiments[0].spec["num_samples"] > 1:
         return "ray", "several samples"
-    if points[0].resources.has_extra():
-        return "ray", "rollout actors"
-    return "local", "one trial without rollout actors"
+    if not points[0].resources.has_extra():
+        return "local", "one trial without rollout actors"
+    if _starts_its_actors_here(points[0]):
+        return "local", "one trial, whose rollout actors fit into this machine"
+    return "ray", "rollout actors"
+
+
+def _starts_its_actors_here(trial: Trial) -> bool:
+    """Whether a trial is an algorithm whose actors ask for nothing but cores, which are there: it starts Ray for them
+    by itself, while it gets ready, and needs no process beside this one.
+    """
+    needs = trial.resources
+    only_cores = not needs.extra_gpu and not any(needs.extra_custom_resources.values())
+    return (
+        is_algorithm(trial.get_trainable_cls())
+        and "RAY_ADDRESS" not in os.environ
+        and only_cores
+        and needs.extra_cpu <= (os.cpu_count() or 1)
+    )
 
 
 def _cores_to_count(points: list[Trial], cores: int) -> int:

@@ -53,6 +53,15 @@ class Rollout:
     starts: np.ndarray
     perf: dict[str, float]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As checkpoints hold it: without the time it took."""
+        return {**vars(self), "batch": dict(self.batch), "perf": {}}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Rollout:
+        """The inverse of `to_dict`."""
+        return cls(**{**values, "batch": SampleBatch(values["batch"])})
+
 
 class RolloutWorker:
     """Owns the environments `first_env .. first_env + num_envs - 1` of the run. Worker 0 is in the trial's process."""
@@ -105,6 +114,7 @@ class RolloutWorker:
 
         `weights` stand in for those of the orders: a Ray call resolves references only among its own arguments.
         """
+        arrived = time.perf_counter()
         if (weights := weights or orders.weights) is not None:
             self.policy.set_weights(weights, orders.weights_version)
         if "obs" in orders.filters:
@@ -148,7 +158,9 @@ class RolloutWorker:
             "obs": self.policy.filter.pop_delta(),
             "reward": self._normalizer.pop_delta() if self._normalizer else {},
         }
-        perf["processing_s"] += time.perf_counter() - began
+        now = time.perf_counter()
+        perf["processing_s"] += now - began
+        perf["total_s"] = now - arrived
         return Rollout(
             batch, sampled, rewards, lengths, self.policy.weights_version, deltas, starts, perf
         )

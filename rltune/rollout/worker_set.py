@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rltune import registry
 from rltune.algorithm_config import AlgorithmConfig
 from rltune.policy import PolicyPieces
+from rltune.ray_start import start_ray
 from rltune.rollout.worker import Orders, Rollout, RolloutWorker
 
 logger = logging.getLogger(__name__)
@@ -20,6 +22,19 @@ Call = Callable[[Any, int], Any]
 """call(actor, its position) -> a reference to the answer."""
 
 
+@dataclass
+class _UnderWay:
+    """A sample that was begun: its calls to the actors, or what they have answered. False for none."""
+
+    call: Call | None = None
+    pending: list[Any] = field(default_factory=list)
+    rollouts: list[Rollout] | None = None
+    since: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.call is not None or self.rollouts is not None
+
+
 class WorkerSet:
     """`num_workers` actors (0: one worker in this process). Results come in worker order, so in environment order."""
 
@@ -27,6 +42,9 @@ class WorkerSet:
         self._pieces, self._config = pieces, config
         self.num_restarts = 0
         self._restarts = [0] * config.num_workers
+        self._under_way = _UnderWay()
+        self.calls_s = 0.0
+        """Seconds that samples took beyond the sampling: weights, calls, and their answers."""
         self._local: RolloutWorker | None = None
         self._actors: list[Any] = []
         if config.num_workers == 0:
@@ -35,7 +53,7 @@ class WorkerSet:
         import ray
 
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, log_to_driver=True)
+            start_ray()
         self._ray = ray
         self._snapshot = ray.put(registry.snapshot())
         self._sent: tuple[Any, Any] = (None, None)
@@ -47,6 +65,7 @@ class WorkerSet:
         `config` must equal the former one in the keys that processes depend on (`rebuild="workers"`).
         """
         self._config = config
+        self.drop()
         self.num_restarts, self._restarts = 0, [0] * config.num_workers
         if self._local:
             self._local.reset(config)
@@ -77,9 +96,20 @@ class WorkerSet:
         return spaces
 
     def sample(self, orders: Orders, steps: int) -> list[Rollout]:
-        """One rollout per worker, all in parallel, with the same orders."""
+        """One rollout per worker, all in parallel, with the same orders.
+
+        What `start` has begun comes first, whatever the orders.
+        """
+        if not self._under_way:
+            self.start(orders, steps)
+        return self._collect()
+
+    def start(self, orders: Orders, steps: int) -> None:
+        """Begins the next sample, which actors work at while this process does something else."""
+        began = time.perf_counter()
         if self._local:
-            return [self._local.sample(orders, steps)]
+            self._under_way = _UnderWay(rollouts=[self._local.sample(orders, steps)])
+            return
         sent, reference = self._sent
         if (
             sent is not orders.weights
@@ -88,21 +118,56 @@ class WorkerSet:
             self._sent = (orders.weights, reference)
         # A replaced actor has no weights, so they always go along; an actor fetches a version of them once.
         light = replace(orders, weights=None)
-        return self._ask(lambda actor, _: actor.sample.remote(light, steps, reference))
+
+        def call(actor: Any, _: int) -> Any:
+            return actor.sample.remote(light, steps, reference)
+
+        pending = [call(actor, i) for i, actor in enumerate(self._actors)]
+        self._under_way = _UnderWay(call, pending, since=time.perf_counter())
+        self.calls_s += self._under_way.since - began
+
+    def _collect(self) -> list[Rollout]:
+        rollouts = self._finish()
+        self._under_way = _UnderWay()
+        return rollouts
+
+    def _finish(self) -> list[Rollout]:
+        """Waits for the rollouts that are under way, and keeps them."""
+        way = self._under_way
+        if way.rollouts is None:
+            assert way.call is not None
+            began = time.perf_counter()
+            way.rollouts = [self._call(i, way.call, first) for i, first in enumerate(way.pending)]
+            busy = max(rollout.perf["total_s"] for rollout in way.rollouts)
+            still_busy = max(0.0, busy - (began - way.since))
+            self.calls_s += max(0.0, time.perf_counter() - began - still_busy)
+        return way.rollouts
+
+    def drop(self) -> None:
+        """Forgets the sample that is under way: it belongs to another policy."""
+        self._under_way = _UnderWay()
 
     def get_state(self) -> dict[str, Any]:
-        """The workers' states, and how often each of them, and any at all, was replaced."""
+        """The workers' states, after the rollouts that they have sampled ahead; and how often each
+        of them, and any at all, was replaced."""
         local = self._local
+        ahead = [rollout.to_dict() for rollout in self._finish()] if self._under_way else []
         states = [local.get_state()] if local else self._ask(lambda a, _: a.get_state.remote())
-        return {"workers": states, "restarts": self._restarts, "num_restarts": self.num_restarts}
+        return {
+            "workers": states, "ahead": ahead,
+            "restarts": self._restarts, "num_restarts": self.num_restarts,
+        }  # fmt: skip
 
     def set_state(self, state: dict[str, Any]) -> bool:
         """False where something starts afresh: an environment that cannot be restored, another number of workers."""
+        self.drop()
         states, self.num_restarts = state["workers"], state["num_restarts"]
         if len(states) != self.num_healthy:
             logger.warning("the checkpoint has %d rollout workers, this run %d: their episodes start afresh",
                            len(states), self.num_healthy)  # fmt: skip
             return False
+        if ahead := state.get("ahead"):
+            self._under_way = _UnderWay(rollouts=[Rollout.from_dict(rollout) for rollout in ahead])
         if self._local:
             return self._local.set_state(states[0])
         self._restarts = list(state["restarts"])
@@ -151,6 +216,7 @@ class WorkerSet:
     def stop(self) -> None:
         if self._local:
             self._local.stop()
+        self.drop()
         for actor in self._actors:
             self._ray.kill(actor)
         self._actors = []

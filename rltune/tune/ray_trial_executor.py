@@ -7,16 +7,14 @@ The runner keeps its own accounts of what trials may use; Ray keeps the same one
 from __future__ import annotations
 
 import logging
-import os
 import random
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rltune import registry
+from rltune.ray_start import start_ray, starting
 from rltune.resources import Resources
 from rltune.tune.error import FailureKind, TrialFailure
 from rltune.tune.fitting import busy_text, why_never
@@ -210,24 +208,13 @@ class RayTrialExecutor(TrialExecutor):
     def _connect(self) -> None:
         import ray
 
-        if self._auto_init and not ray.is_initialized():
-            # Ray lowers the priority of its workers, which starves them beside a busy driver.
-            os.environ.setdefault("RAY_worker_niceness", "0")
-            on_term = signal.getsignal(signal.SIGTERM)
-            if self._num_nodes > 1:
+        if not self._auto_init or ray.is_initialized():
+            return
+        if self._num_nodes > 1:
+            with starting():
                 start_nodes(self._num_nodes, {**self._node, "memory": self._memory})
-            else:
-                ray.init(
-                    # Another program's cluster on this machine is joined only where that is said.
-                    os.environ.get("RAY_ADDRESS") or "local",
-                    **self._node,
-                    _memory=self._memory,
-                    include_dashboard=False,
-                    log_to_driver=True,
-                    logging_level=logging.WARNING,
-                )
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, on_term)  # Ray's own would end the run at once
+        else:
+            start_ray(self._memory, **self._node)
 
     def _cluster(self) -> dict[str, float]:
         now = time.monotonic()

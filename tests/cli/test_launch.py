@@ -271,3 +271,14 @@ def test_trials_run_on_ray_when_asked_to(runs: Runs, ray_cluster: None) -> None:
     assert runs(*COUNTER, "--stop", '{"count": 2}', "--executor", "ray") == 0
     assert "executor: ray (--executor)" in runs.out
     assert {result["pid"] for result in runs.results()} != {os.getpid()}
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_one_trial_with_rollout_actors_needs_no_process_beside_this_one(runs: Runs) -> None:
+    config = '{"num_workers": 1, "train_batch_size": 64, "num_sgd_iter": 1}'
+    stop = '{"training_iteration": 1}'
+    assert runs("--run", "PPO", "--env", "CartPole-v1", "--config", config, "--stop", stop) == 0
+    assert "executor: local (one trial, whose rollout actors fit into this machine)" in runs.out
+    (result,) = runs.results()
+    assert (result["num_healthy_workers"], result["pid"]) == (1, os.getpid())

@@ -60,7 +60,8 @@ def test_a_local_ray_has_room_for_the_process_that_waits(monkeypatch: pytest.Mon
     """On two cores a trial with two rollout actors runs, one with three says that it does not fit."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    two = ("--run", "PPO", "--env", "CartPole-v1", "--config", '{"num_workers": 2}')
+    ppo = ("--run", "PPO", "--env", "CartPole-v1", "--executor", "ray", "--config")
+    two = (*ppo, '{"num_workers": 2}')
     assert plan(*two).cluster == {"num_cpus": 3}
     assert "Ray counts 3 cores for the 2" in plan(*two).reason
     assert plan(*two[:-1], '{"num_workers": 3}').cluster == {}
@@ -68,10 +69,26 @@ def test_a_local_ray_has_room_for_the_process_that_waits(monkeypatch: pytest.Mon
     assert plan(*two, "--ray-address", "auto").cluster == {}
 
 
-def test_algorithm_with_rollout_workers_runs_on_ray() -> None:
+def test_an_algorithm_starts_its_rollout_actors_by_itself_where_they_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     ppo = ("--run", "PPO", "--env", "CartPole-v1")
-    assert plan(*ppo).executor == "local"
-    assert plan(*ppo, "--config", '{"num_workers": 1}').executor == "ray"
+    assert plan(*ppo).reason == "one trial without rollout actors"
+    fits = plan(*ppo, "--config", '{"num_workers": 2}')
+    assert (fits.executor, fits.reason) == (
+        "local",
+        "one trial, whose rollout actors fit into this machine",
+    )
+    for config in (
+        '{"num_workers": 3}',
+        '{"num_workers": 1, "num_gpus_per_worker": 1}',
+        '{"num_workers": 1, "custom_resources_per_worker": {"licence": 1}}',
+    ):
+        assert plan(*ppo, "--config", config).executor == "ray"
+    monkeypatch.setenv("RAY_ADDRESS", "1.2.3.4:6379")  # that cluster is to run it
+    assert plan(*ppo, "--config", '{"num_workers": 2}').executor == "ray"
 
 
 def test_several_experiments_run_on_ray(tmp_path: Path) -> None:

@@ -287,5 +287,5 @@ def test_rows_do_not_depend_on_the_other_environments() -> None:
 def test_timing_and_version_come_along() -> None:
     rollout = Sampler(PPO, env="CartPole-v1").sample(10)
     assert rollout.weights_version == 3
-    assert rollout.perf.keys() == {"env_s", "inference_s", "processing_s"}
+    assert rollout.perf.keys() == {"env_s", "inference_s", "processing_s", "total_s"}
     assert all(seconds > 0 for seconds in rollout.perf.values())
