@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -173,10 +173,11 @@ class CheckpointKeeper:
 class CheckpointsInUse:
     """Counts who needs a checkpoint on disk: a start that is under way, a scheduler that copies it.
 
-    One that is to be removed meanwhile is removed when the last of them lets it go.
+    One that is to be removed meanwhile is removed, by `remove`, when the last of them lets it go.
     """
 
     def __init__(self) -> None:
+        self.remove: Callable[[str], object] = remove
         self._holders: Counter[str] = Counter()
         self._doomed: set[str] = set()
 
@@ -191,7 +192,7 @@ class CheckpointsInUse:
         del self._holders[path]
         if path in self._doomed:
             self._doomed.discard(path)
-            remove(path)
+            self.remove(path)
 
     def defer(self, path: str) -> bool:
         """Whether a checkpoint that is to be removed is in use, and will be removed later."""

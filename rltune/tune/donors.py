@@ -5,10 +5,17 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from rltune.tune.checkpoints import Checkpoint, donor_directory, is_donor_state, remove_others
+from rltune.tune.checkpoints import (
+    Checkpoint,
+    donor_directory,
+    is_donor_state,
+    remove,
+    remove_others,
+)
 from rltune.tune.error import TrialFailure, TuneError
 from rltune.tune.trial import Trial
 from rltune.tune.trial_executor import TrialExecutor
@@ -18,7 +25,8 @@ log = logging.getLogger(__name__)
 
 class Donors:
     """Keeps one state per donor: in the object store, which a copy comes from, and on disk, which a
-    resumed run goes on from. A state on disk lives as long as the record of some trial names it.
+    resumed run goes on from. A state on disk lives as long as the record of some trial names it; what
+    is removed goes on a thread of its own, since some file systems take milliseconds for it.
     """
 
     def __init__(self, executor: TrialExecutor):
@@ -27,6 +35,8 @@ class Donors:
         self._trials: dict[str, Trial] = {}  # whose records may name such states
         self._named: dict[str, set[str]] = {}
         self._copies: list[tuple[Trial, Checkpoint, Checkpoint]] = []
+        self._remover = ThreadPoolExecutor(1, "donors")
+        executor.checkpoints_in_use.remove = self._remove
 
     def keep(self, trial: Trial, result: dict[str, Any]) -> None:
         """Saves the present state of a trial that is between two iterations. Raises TrialFailure."""
@@ -84,6 +94,10 @@ class Donors:
                 kept = trial.keeper.kept
                 remove_others(trial.logdir, {*states, *kept}, trial.keeper.number is None)
 
+    def close(self) -> None:
+        """Waits until everything is removed."""
+        self._remover.shutdown()
+
     def settle(self) -> None:
         """Removes the states that no record names any longer: call it when records are written."""
         in_use = self._executor.checkpoints_in_use
@@ -100,3 +114,17 @@ class Donors:
                 self._named[trial_id] = named
             else:
                 del self._trials[trial_id]
+
+    def _remove(self, path: str) -> None:
+        """No other state ever has the path of a donor's, so that this one may go late."""
+        if is_donor_state(path):
+            self._remover.submit(_remove_if_possible, path)
+        else:
+            remove(path)
+
+
+def _remove_if_possible(path: str) -> None:
+    try:
+        remove(path)
+    except OSError as error:
+        log.warning("%s was not removed: %s", path, error)

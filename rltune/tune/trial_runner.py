@@ -171,6 +171,7 @@ class TrialRunner(TrialTable):
             if self._trials:
                 self.checkpoint(force=True)
             self.trial_executor.cleanup()
+            self._donors.close()
             if self.state is not None:
                 self.state.close()
             if self._trials:

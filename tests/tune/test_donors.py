@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,9 @@ def test_t10_8_a_kept_state_is_on_disk_as_long_as_a_record_names_it(tmp_path: Pa
     def act(runner: TrialRunner, trial: Trial, result: dict[str, Any]) -> str | None:
         first, _ = runner.get_trials()
         if trial is first:
+            deadline = time.monotonic() + 10
+            while len(donor_directories(runner)) > 1 and time.monotonic() < deadline:
+                time.sleep(0.001)
             kept.append(donor_directories(runner))
             runner.keep_donor(first)
         return None
