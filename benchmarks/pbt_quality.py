@@ -79,11 +79,12 @@ TASKS = {
     "pendulum-ppo": Task(
         "PPO",
         "episode_reward_mean",
-        iterations=36,
+        iterations=60,
         start=Start(4, LOW_RATES),
         favoured=Start(4, ALL_RATES),
         pbt={
             "perturbation_interval": 3,
+            "quantile_fraction": 0.5,  # few members, all of them bad: half of them try another rate
             "hyperparam_mutations": {"lr": ALL_RATES},
             "resample_probability": 0.5,
             "synch": True,
