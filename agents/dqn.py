@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from rltune import sample_batch as columns
 from rltune.algorithm_config import ModelConfig
 from rltune.config import option
+from rltune.envs.spaces import ObsSpec
 from rltune.models.distributions import Distribution, EpsilonGreedy
 from rltune.models.networks import QNetwork
 from rltune.off_policy import OffPolicyAlgorithm, OffPolicyConfig
@@ -70,10 +71,8 @@ class DQN(OffPolicyAlgorithm):
         return EpsilonGreedy(int(action_space.n))
 
     @classmethod
-    def make_model(cls, config: Any, obs_size: int, distribution: Distribution) -> QNetwork:
-        return QNetwork(
-            obs_size, distribution.num_inputs, config.model, config.hiddens, config.dueling
-        )
+    def make_model(cls, config: Any, obs: ObsSpec, distribution: Distribution) -> QNetwork:
+        return QNetwork(obs, distribution.num_inputs, config.model, config.hiddens, config.dueling)
 
     def coeffs(self) -> dict[str, float]:
         duration = self.cfg.exploration_fraction * self.cfg.schedule_max_timesteps

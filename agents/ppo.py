@@ -93,7 +93,7 @@ class PPO(OnPolicyAlgorithm):
     ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         mask = batch.get("mask")
         pi = self.distribution
-        inputs = self.model.policy(ops, params, batch[columns.OBS])
+        inputs, values = self.model.policy_and_value(ops, params, batch[columns.OBS])
         log_ratio = pi.logp(ops, inputs, batch[columns.ACTIONS]) - batch[columns.ACTION_LOGP]
         ratio = ops.exp(
             ops.clip(log_ratio, -20.0, 20.0)
@@ -101,9 +101,7 @@ class PPO(OnPolicyAlgorithm):
         adv, clip = batch[columns.ADVANTAGES], coeffs["clip_param"]
         surrogate = ops.minimum(ratio * adv, ops.clip(ratio, 1 - clip, 1 + clip) * adv)  # eq. 7
         policy_loss = -ops.mean(surrogate, mask)
-        vf_error = ops.square(
-            self.model.value(ops, params, batch[columns.OBS]) - batch[columns.VALUE_TARGETS]
-        )
+        vf_error = ops.square(values - batch[columns.VALUE_TARGETS])
         vf_loss = ops.mean(ops.minimum(vf_error, coeffs["vf_clip_param"]), mask)
         entropy = ops.mean(pi.entropy(ops, inputs), mask)
         kl = ops.mean(pi.kl(ops, batch[columns.ACTION_DIST_INPUTS], inputs), mask)

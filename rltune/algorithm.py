@@ -21,11 +21,12 @@ from rltune.config import ConfigError
 from rltune.effective import check_values
 from rltune.env_spaces import env_spaces
 from rltune.envs.filters import NoFilter, RewardNormalizer
-from rltune.envs.spaces import unsupported_reason
-from rltune.frameworks import choose, choose_framework
+from rltune.envs.spaces import ObsSpec, unsupported_reason
+from rltune.frameworks import choose, choose_framework, for_images
 from rltune.learner import Learner
 from rltune.metrics import EpisodeMetrics, SamplerPerf
 from rltune.models.distributions import Distribution
+from rltune.models.encoders import image_problems
 from rltune.models.networks import Model
 from rltune.policy import Policy
 from rltune.resources import Resources
@@ -66,7 +67,7 @@ class Algorithm(AlgorithmState):
         raise NotImplementedError
 
     @classmethod
-    def make_model(cls, config: Any, obs_size: int, distribution: Distribution) -> Model:
+    def make_model(cls, config: Any, obs: ObsSpec, distribution: Distribution) -> Model:
         raise NotImplementedError
 
     @classmethod
@@ -107,6 +108,7 @@ class Algorithm(AlgorithmState):
                 problems.append(spaces)
             elif spaces is not None:
                 problems += cls.space_problems(*spaces)
+                problems += image_problems(spaces[0], typed) if typed is not None else []
         if typed is not None:
             try:
                 choose_framework(typed.framework)
@@ -190,6 +192,8 @@ class Algorithm(AlgorithmState):
         self.model, self.distribution = self.policy.model, self.policy.distribution
         if "learner" in stale:
             framework, device = chosen.result()
+            if self.policy.preprocessor.spec.is_image:
+                framework = for_images(typed.framework, framework, device)
             self.learner = Learner(
                 framework, self.model, self.loss, stream(typed.seed, "init"), has_target=self.off_policy,
                 device=device, threads=typed.num_cpus_for_driver,

@@ -8,13 +8,19 @@ from functools import cache
 from numbers import Real
 from typing import Any, ClassVar
 
-from rltune.config import OBSOLETE, Config, Schedule, logger, option, range_problems
+from rltune.config import OBSOLETE, Config, Filters, Schedule, logger, option, range_problems
 
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
     """The key `model`: the shape of the networks."""
 
+    conv_filters: Filters | None = option(
+        None,
+        "[channels, kernel, stride] of each convolution over images; null: RLlib's for 84 x 84 and 42 x 42, none else",
+    )
+    conv_activation: str = option("relu", "after convolutions", choices=("tanh", "relu", "linear"))
+    zero_mean: bool = option(True, "uint8 images are scaled to [-1, 1]; false: to [0, 1]")
     fcnet_hiddens: tuple[int, ...] = option((64, 64), "sizes of the hidden layers")
     fcnet_activation: str = option("tanh", "between layers", choices=("tanh", "relu", "linear"))
     vf_share_layers: bool | None = option(

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 C = TypeVar("C", bound="Config")
 Schedule = tuple[tuple[float, float], ...]
 """Piecewise linear schedule: ((timesteps, value), ...), timesteps rising."""
+Filters = tuple[tuple[int, tuple[int, int], int], ...]
+"""Convolutions: (channels, (height, width) of the kernel, stride) each."""
 
 RENAMED = {
     "learning_rate": "lr",
@@ -98,8 +100,6 @@ UNSUPPORTED = {
     "eager_tracing": "use framework: tf",
     "no_eager_on_workers": "rollout workers act in numpy",
     "optimizer": "each algorithm has one optimizer, Adam: set lr, adam_epsilon and grad_clip",
-    "conv_filters": "convolutional networks are not there yet",
-    "conv_activation": "convolutional networks are not there yet",
     "no_final_linear": "the last layer is always linear and of the size that the actions need",
     "use_lstm": "recurrent networks are not there yet",
     "max_seq_len": "recurrent networks are not there yet",
@@ -109,7 +109,6 @@ UNSUPPORTED = {
     "framestack": "wrap the environment instead",
     "dim": "wrap the environment instead",
     "grayscale": "wrap the environment instead",
-    "zero_mean": "wrap the environment instead",
     "custom_preprocessor": "wrap the environment instead",
     "custom_model": "custom models are not there yet",
     "custom_action_dist": "custom models are not there yet",
@@ -244,6 +243,19 @@ def _as_schedule(value: Any) -> Schedule:
     return points
 
 
+def _as_filters(value: Any) -> Filters:
+    def size(number: Any) -> int:
+        if _as_int(number) < 1:
+            raise TypeError
+        return _as_int(number)
+
+    def one(channels: Any, kernel: Any, stride: Any) -> tuple[int, tuple[int, int], int]:
+        height, width = kernel if isinstance(kernel, list | tuple) else (kernel, kernel)
+        return size(channels), (size(height), size(width)), size(stride)
+
+    return tuple(one(*_items(layer)) for layer in _items(value))
+
+
 _CONVERTERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     float: ("a number", _as_float),
     int: ("a whole number", _as_int),
@@ -251,6 +263,7 @@ _CONVERTERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("text", _as_str),
     dict[str, Any]: ("a mapping", _as_mapping),
     Schedule: ("a list of [timesteps, value] with rising timesteps", _as_schedule),
+    Filters: ("a list of [channels, [height, width] of the kernel, stride]", _as_filters),
     tuple[int, ...]: ("a list of whole numbers", lambda v: tuple(map(_as_int, _items(v)))),
 }
 

@@ -11,6 +11,7 @@ from rltune import sample_batch as columns
 from rltune.algorithm import Algorithm
 from rltune.algorithm_config import AlgorithmConfig
 from rltune.config import Schedule, option
+from rltune.envs.spaces import ObsSpec
 from rltune.models.distributions import Distribution, make_distribution
 from rltune.models.networks import ActorCritic
 from rltune.returns import standardized
@@ -33,6 +34,7 @@ class OnPolicyAlgorithm(Algorithm):
 
     config_class: ClassVar[type[AlgorithmConfig]] = OnPolicyConfig
     has_value: ClassVar[bool] = False
+    model: ActorCritic
     train_columns: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -40,10 +42,10 @@ class OnPolicyAlgorithm(Algorithm):
         return make_distribution(action_space)
 
     @classmethod
-    def make_model(cls, config: Any, obs_size: int, distribution: Distribution) -> ActorCritic:
+    def make_model(cls, config: Any, obs: ObsSpec, distribution: Distribution) -> ActorCritic:
         free = getattr(distribution, "size", 0) if config.model.free_log_std else 0
         return ActorCritic(
-            obs_size, distribution.num_inputs, config.model,
+            obs, distribution.num_inputs, config.model,
             has_value=cls.has_value, share=config.share_layers, free_log_std=free,
         )  # fmt: skip
 

@@ -10,9 +10,10 @@ import numpy as np
 from rltune.algorithm_config import AlgorithmConfig
 from rltune.config import ConfigError
 from rltune.envs.filters import MeanStdFilter, NoFilter
-from rltune.envs.spaces import ActionAdapter, ObsPreprocessor
+from rltune.envs.spaces import ActionAdapter, ObsPreprocessor, ObsSpec
 from rltune.frameworks import _numpy as ops
 from rltune.models.distributions import Distribution
+from rltune.models.encoders import filters_for, image_problems
 from rltune.models.networks import Model
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class PolicyPieces(Protocol):
     def make_distribution(cls, config: Any, action_space: Any) -> Distribution: ...
 
     @classmethod
-    def make_model(cls, config: Any, obs_size: int, distribution: Distribution) -> Model: ...
+    def make_model(cls, config: Any, obs: ObsSpec, distribution: Distribution) -> Model: ...
 
     @classmethod
     def postprocess(cls, fragment: SampleBatch, coeffs: dict[str, float]) -> SampleBatch:
@@ -55,14 +56,18 @@ class Policy:
         cls, pieces: PolicyPieces, config: AlgorithmConfig, obs_space: Any, action_space: Any
     ) -> Policy:
         """Raises ConfigError where the spaces do not suit."""
-        if problems := pieces.space_problems(obs_space, action_space):
+        problems = [
+            *pieces.space_problems(obs_space, action_space),
+            *image_problems(obs_space, config),
+        ]
+        if problems:
             raise ConfigError(problems, f"{config.owner()} config")
-        preprocessor = ObsPreprocessor(obs_space)
+        preprocessor = ObsPreprocessor(obs_space, bool(filters_for(obs_space.shape, config.model)))
         distribution = pieces.make_distribution(config, action_space)
-        model = pieces.make_model(config, preprocessor.size, distribution)
+        model = pieces.make_model(config, preprocessor.spec, distribution)
         adapter = ActionAdapter(action_space, config.clip_actions, config.normalize_actions)
         normalise = config.observation_filter == "MeanStdFilter"
-        obs_filter = MeanStdFilter(preprocessor.size) if normalise else NoFilter()
+        obs_filter = MeanStdFilter(*preprocessor.spec.shape) if normalise else NoFilter()
         return cls(model, distribution, preprocessor, adapter, obs_filter, {})
 
     def set_weights(self, params: dict[str, np.ndarray], version: int) -> None:
@@ -71,7 +76,7 @@ class Policy:
     def act(
         self, obs: np.ndarray, noise: np.ndarray | None, exploration: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(actions [N, ...], action_dist_inputs [N, k]) for filtered obs [N, size]; greedy without noise."""
+        """(actions [N, ...], action_dist_inputs [N, k]) for filtered obs [N, ...]; greedy without noise."""
         inputs = self.model.policy(ops, self.params, obs)
         if noise is None:
             return self.distribution.mode(inputs), inputs
@@ -89,5 +94,7 @@ class Policy:
         return np.asarray(self.distribution.logp(ops, inputs, actions), np.float32)
 
     def value(self, obs: np.ndarray) -> np.ndarray:
-        """Value estimates for filtered obs [..., size]."""
+        """Value estimates for filtered obs [..., *shape]."""
+        if self.preprocessor.spec.is_image and obs.ndim > 4:  # a step at a time: images are large
+            return np.stack([self.value(step) for step in obs])
         return np.asarray(self.model.value(ops, self.params, obs), np.float32)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from rltune.algorithm_config import ModelConfig
+from rltune.envs.spaces import ObsSpec
 from rltune.learner import Learner
 from rltune.models.networks import ActorCritic
 from tests.bindings import ALL
 
 pytestmark = pytest.mark.parametrize("framework", ALL)
 
-MODEL = ActorCritic(3, 2, ModelConfig(fcnet_hiddens=(8,)), has_value=False)
+MODEL = ActorCritic(ObsSpec((3,)), 2, ModelConfig(fcnet_hiddens=(8,)), has_value=False)
 COEFFS = {"lr": 0.01, "grad_clip": float("inf"), "adam_epsilon": 1e-8, "target_tau": 1.0}
 
 
@@ -155,7 +156,7 @@ def test_a_reset_learner_is_a_new_one(framework: str, has_target: bool) -> None:
 
 
 def test_a_model_of_another_shape_is_built_anew(framework: str) -> None:
-    wide = ActorCritic(3, 2, ModelConfig(fcnet_hiddens=(9,)), has_value=False)
+    wide = ActorCritic(ObsSpec((3,)), 2, ModelConfig(fcnet_hiddens=(9,)), has_value=False)
     used = learner(framework, 0)
     used.reset(wide, np.random.default_rng(5))
     shapes = {name: w.shape for name, w in used.get_weights().items()}

@@ -17,6 +17,15 @@ from rltune.sample_batch import minibatch_index
 from tests.bindings import ALL, INSTALLED
 from tests.conformance import make, repeatable, same_state
 
+IMAGES: dict[str, Any] = {
+    "env": "tests.envs.toy:IdentityImageEnv",
+    "model": {
+        "conv_filters": [[4, 4, 2], [4, [3, 2], 2], [8, 3, 1]],
+        "fcnet_hiddens": [8],
+        "conv_activation": "tanh",
+    },
+}
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "PG": ("PG", {"entropy_coeff": 0.02}),
     "PPO": ("PPO", {"kl_coeff": 0.2, "vf_clip_param": 10.0, "entropy_coeff": 0.01}),
@@ -27,7 +36,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"env": "Pendulum-v1", "model": {"free_log_std": False}},
     ),
     "PPO, several actions": ("PPO", {"env": "tests.agents.test_identity:IdentityMultiEnv"}),
+    "PPO, images": ("PPO", IMAGES),
+    "PPO, images, shared layers": ("PPO", {**IMAGES, "vf_share_layers": True}),
     "DQN": ("DQN", {}),
+    "DQN, images": ("DQN", IMAGES),
     "DQN, plain": ("DQN", {"double_q": False, "dueling": False, "n_step": 3}),
 }
 OTHERS = [p for p in ALL if p.values[0] != "torch"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -17,6 +17,7 @@ from rltune.envs.space_json import space_from_dict, space_to_dict
 __all__ = [
     "ActionAdapter",
     "ObsPreprocessor",
+    "ObsSpec",
     "space_from_dict",
     "space_to_dict",
     "unsupported_reason",
@@ -50,6 +51,17 @@ class _Leaf:
     encode: Callable[[np.ndarray, np.ndarray], None]
 
 
+class ObsSpec(NamedTuple):
+    """One observation as networks see it: a vector (size,) of float32, or an image (height, width, channels)."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+
 class ObsPreprocessor:
     """Flattens raw observations into float32 vectors, [N, ...] -> [N, size].
 
@@ -57,29 +69,36 @@ class ObsPreprocessor:
     one-hot vectors, Dict and Tuple are concatenated in the order of the space. One-dimensional
     float32 Boxes pass without a copy.
 
+    Args:
+        space: the environment's observation space.
+        keep_images: three-dimensional Boxes stay as they are, uint8 or else float32.
+
     Attributes:
-        size: length of the flattened vector.
+        spec: shape and type of one observation afterwards.
 
     Raises:
         EnvError: the space is not supported.
     """
 
-    def __init__(self, space: spaces.Space[Any]) -> None:
+    def __init__(self, space: spaces.Space[Any], keep_images: bool = False) -> None:
         reason = unsupported_reason(space, "observation")
         if reason is not None:
             raise EnvError(reason)
         self._space = space
         self._leaves = list(_encoders(space))
-        self.size = sum(leaf.size for leaf in self._leaves)
-        self._identity = _is_flat_float32(space)
+        self._size = sum(leaf.size for leaf in self._leaves)
+        self.spec = ObsSpec((self._size,))
+        if keep_images and isinstance(space, spaces.Box) and len(space.shape) == 3:
+            uint8 = space.dtype == np.uint8
+            self.spec = ObsSpec(space.shape, np.dtype(np.uint8 if uint8 else np.float32))
+        self._as_it_is = self.spec.is_image or _is_flat_float32(space)
 
     def __call__(self, batch: Any) -> np.ndarray:
-        """Flattens a batch as `VectorEnv` returns it; [N, size] float32, not to be written to."""
-        if self._identity:
-            flat: np.ndarray = batch
-            return flat
+        """A batch as `VectorEnv` returns it, preprocessed; [N, *spec.shape], not to be written to."""
+        if self._as_it_is:
+            return np.asarray(batch, self.spec.dtype)
         arrays = leaves(batch)
-        out = np.empty((len(arrays[0]), self.size), np.float32)
+        out = np.empty((len(arrays[0]), self._size), np.float32)
         begin = 0
         for leaf, array in zip(self._leaves, arrays, strict=True):
             leaf.encode(array, out[:, begin : begin + leaf.size])
@@ -87,7 +106,7 @@ class ObsPreprocessor:
         return out
 
     def single(self, obs: Any) -> np.ndarray:
-        """Flattens one raw observation; [size] float32."""
+        """Preprocesses one raw observation; [*spec.shape]."""
         batch = empty_batch(self._space, 1)
         write_row(batch, 0, obs)
         return np.asarray(self(batch)[0])

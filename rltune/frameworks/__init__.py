@@ -25,6 +25,7 @@ __all__ = [
     "UpdaterSettings",
     "choose",
     "choose_framework",
+    "for_images",
     "get_ops",
     "make_updater",
 ]
@@ -59,6 +60,15 @@ def choose(name: str, num_gpus: float) -> tuple[str, str]:
         logger.warning(message, num_gpus, wanted)
     _module(framework)
     return framework, "cpu"
+
+
+def for_images(name: str, framework: str, device: str) -> str:
+    """The framework, imported, where observations are images and `choose` has answered `framework` and `device`: on a
+    CPU torch's convolutions are the fastest, so `auto` means it."""
+    if name == "auto" and device == "cpu" and _is_installed("torch"):
+        framework = "torch"
+        _module(framework)
+    return framework
 
 
 def get_ops(name: str) -> Ops:

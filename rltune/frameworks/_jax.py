@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from rltune.frameworks import convolution
 from rltune.frameworks.columns import Columns
 from rltune.frameworks.compiled import CompiledUpdater, State
 from rltune.frameworks.ops import Ops, Tensor
@@ -63,6 +64,13 @@ def split(x: Tensor, sizes: list[int]) -> list[Tensor]:
 
 def cast_float(x: Tensor) -> Tensor:
     return jnp.asarray(x, jnp.float32)
+
+
+def conv2d(x: Tensor, w: Tensor, stride: int, same: bool) -> Tensor:
+    """XLA's own is many times slower on a CPU when it is part of a loop."""
+    return convolution.conv2d(
+        x, w, stride, same, pad=jnp.pad, transpose=jnp.transpose, reshape=jnp.reshape, concat=concat
+    )
 
 
 OPS: Ops = sys.modules[__name__]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rltune.frameworks.convolution import conv2d as _conv2d
 from rltune.frameworks.ops import Tensor
 
 exp, log, tanh, sqrt, square, abs = np.exp, np.log, np.tanh, np.sqrt, np.square, np.abs
@@ -61,3 +62,16 @@ def split(x: Tensor, sizes: list[int]) -> list[Tensor]:
 
 def cast_float(x: Tensor) -> Tensor:
     return np.asarray(x, np.float32)
+
+
+_CHUNK = 8
+"""Images that are convolved at once: what they are spread out to fits into a processor's cache."""
+
+
+def conv2d(x: Tensor, w: Tensor, stride: int, same: bool) -> Tensor:
+    if len(x) > _CHUNK:
+        parts = [conv2d(x[i : i + _CHUNK], w, stride, same) for i in range(0, len(x), _CHUNK)]
+        return np.concatenate(parts)
+    return _conv2d(
+        x, w, stride, same, pad=np.pad, transpose=np.transpose, reshape=np.reshape, concat=concat
+    )

@@ -13,6 +13,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 import tensorflow as tf  # noqa: E402
 
+from rltune.frameworks import convolution  # noqa: E402
 from rltune.frameworks.columns import Columns  # noqa: E402
 from rltune.frameworks.compiled import CompiledUpdater, State  # noqa: E402
 from rltune.frameworks.ops import Ops, Tensor  # noqa: E402
@@ -56,6 +57,13 @@ def split(x: Tensor, sizes: list[int]) -> list[Tensor]:
 
 def cast_float(x: Tensor) -> Tensor:
     return tf.cast(x, tf.float32)
+
+
+def conv2d(x: Tensor, w: Tensor, stride: int, same: bool) -> Tensor:
+    """XLA's own is many times slower on a CPU when it is part of a loop."""
+    return convolution.conv2d(
+        x, w, stride, same, pad=tf.pad, transpose=tf.transpose, reshape=tf.reshape, concat=concat
+    )
 
 
 OPS: Ops = sys.modules[__name__]

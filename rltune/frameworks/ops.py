@@ -13,7 +13,7 @@ Tensor = Any
 OPS = (
     "exp log tanh relu sqrt square abs minimum maximum clip where "
     "sum mean max log_softmax softplus gather one_hot "
-    "stop_gradient concat reshape split cast_float"
+    "stop_gradient concat reshape split cast_float conv2d"
 ).split()
 
 
@@ -62,3 +62,10 @@ class Ops(Protocol):
         """Consecutive parts of the last axis."""
 
     def cast_float(self, x: Tensor) -> Tensor: ...
+
+    def conv2d(self, x: Tensor, w: Tensor, stride: int, same: bool) -> Tensor:
+        """Images x [B, height, width, channels] convolved with w [height, width, channels, outputs].
+
+        `same`: zeros around the image keep ceil(size / stride) places, an odd one comes last (TensorFlow's SAME); else
+        the kernel stays within it (VALID).
+        """

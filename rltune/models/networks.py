@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons: parameters are a flat dict of named arrays, a forward pass is a pure function of them."""
+"""Networks: an encoder of observations, hidden layers, and heads. All parameters are in one flat dict."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Protocol
 import numpy as np
 
 from rltune.algorithm_config import ModelConfig
+from rltune.envs.spaces import ObsSpec
 from rltune.frameworks.ops import Ops, Tensor
-
-Params = dict[str, Tensor]
+from rltune.models.encoders import make_encoder
+from rltune.models.layers import Params, activation, dense, hidden_gain, init_layers
 
 
 class Model(Protocol):
@@ -21,94 +22,85 @@ class Model(Protocol):
         """Fresh float32 parameters by name; equal generators give equal parameters under every framework."""
 
     def policy(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
-        """What the action distribution is made of, [B, num_outputs], for obs [B, obs_size]."""
+        """What the action distribution is made of, [..., num_outputs], for obs [..., *obs.shape]."""
 
     def value(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
-        """Value estimates [B]."""
+        """Value estimates [...]."""
 
 
-def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -> np.ndarray:
-    """Saxe et al. 2014 (https://arxiv.org/abs/1312.6120)."""
-    normal = rng.standard_normal((max(rows, columns), min(rows, columns)))
-    q, r = np.linalg.qr(normal)
-    q = q * np.sign(np.diag(r))
-    return np.ascontiguousarray((q if rows >= columns else q.T) * gain, np.float32)
+class Trunk:
+    """What policy and value heads stand on: an encoder and fully connected hidden layers."""
 
+    def __init__(self, obs: ObsSpec, config: ModelConfig):
+        self.config, self.encoder = config, make_encoder(obs, config)
+        self.sizes = [self.encoder.size, *config.fcnet_hiddens]
+        self.layers = len(config.fcnet_hiddens)
 
-def init_layers(
-    rng: np.random.Generator, name: str, sizes: list[int], gains: list[float]
-) -> dict[str, np.ndarray]:
-    """Weights `name/w0` [in, out] and biases `name/b0` [out], ..., one pair per gain."""
-    params = {}
-    for i, (rows, columns, gain) in enumerate(zip(sizes, sizes[1:], gains, strict=False)):
-        params[f"{name}/w{i}"] = orthogonal(rng, rows, columns, gain)
-        params[f"{name}/b{i}"] = np.zeros(columns, np.float32)
-    return params
+    def init(
+        self, rng: np.random.Generator, name: str, *head: tuple[int, float]
+    ) -> dict[str, np.ndarray]:
+        """Parameters below `name`; `head` is one more layer's size and gain, called as those of the trunk."""
+        sizes = [*self.sizes, *(size for size, _ in head)]
+        gains = [hidden_gain(self.config.fcnet_activation)] * self.layers
+        return self.encoder.init(rng, name) | init_layers(
+            rng, name, sizes, [*gains, *(gain for _, gain in head)]
+        )
 
-
-def hidden_gain(activation: str) -> float:
-    return 1.0 if activation == "linear" else 2**0.5
-
-
-def hidden(ops: Ops, params: Params, name: str, x: Tensor, config: ModelConfig) -> Tensor:
-    """The hidden layers."""
-    activate = {"tanh": ops.tanh, "relu": ops.relu, "linear": lambda y: y}[config.fcnet_activation]
-    for i in range(len(config.fcnet_hiddens)):
-        x = activate(x @ params[f"{name}/w{i}"] + params[f"{name}/b{i}"])
-    return x
-
-
-def dense(params: Params, name: str, x: Tensor, layer: int = 0) -> Tensor:
-    """One layer without activation."""
-    return x @ params[f"{name}/w{layer}"] + params[f"{name}/b{layer}"]
+    def features(self, ops: Ops, params: Params, name: str, obs: Tensor) -> Tensor:
+        """The last hidden layer [..., sizes[-1]]."""
+        activate = activation(ops, self.config.fcnet_activation)
+        x = self.encoder.encode(ops, params, name, obs)
+        for i in range(self.layers):
+            x = activate(dense(params, name, x, i))
+        return x
 
 
 class ActorCritic:
     """A policy network and, if asked for, a value network beside it or a value head on its hidden layers."""
 
     def __init__(
-        self, obs_size: int, num_outputs: int, config: ModelConfig, *, has_value: bool = True, share: bool = False,
+        self, obs: ObsSpec, num_outputs: int, config: ModelConfig, *, has_value: bool = True, share: bool = False,
         free_log_std: int = 0,
     ):  # fmt: skip
         """`free_log_std`: that many log-std parameters follow the network's own outputs (0: none)."""
-        self.obs_size, self.num_outputs, self.config = obs_size, num_outputs, config
+        self.trunk, self.num_outputs, self.config = Trunk(obs, config), num_outputs, config
         self.has_value, self.share, self.free_log_std = has_value, share, free_log_std
 
     def init(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        trunk = [self.obs_size, *self.config.fcnet_hiddens]
-        gains = [hidden_gain(self.config.fcnet_activation)] * len(self.config.fcnet_hiddens)
         # A small last layer starts the policy near uniform: Andrychowicz et al. 2021, https://arxiv.org/abs/2006.05990
-        params = init_layers(
-            rng, "pi", [*trunk, self.num_outputs - self.free_log_std], [*gains, 0.01]
-        )
+        params = self.trunk.init(rng, "pi", (self.num_outputs - self.free_log_std, 0.01))
         if self.free_log_std:
             params["log_std"] = np.full(self.free_log_std, self.config.init_log_std, np.float32)
         if self.has_value and self.share:
-            params |= init_layers(rng, "value_head", [trunk[-1], 1], [1.0])
+            params |= init_layers(rng, "value_head", [self.trunk.sizes[-1], 1], [1.0])
         elif self.has_value:
-            params |= init_layers(rng, "vf", [*trunk, 1], [*gains, 1.0])
+            params |= self.trunk.init(rng, "vf", (1, 1.0))
         return params
 
     def policy(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
-        out = dense(
-            params,
-            "pi",
-            hidden(ops, params, "pi", obs, self.config),
-            len(self.config.fcnet_hiddens),
+        return self._policy_head(ops, params, self.trunk.features(ops, params, "pi", obs))
+
+    def value(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
+        return self._value_head(
+            params, self.trunk.features(ops, params, "pi" if self.share else "vf", obs)
         )
+
+    def policy_and_value(self, ops: Ops, params: Params, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Both; layers that they share are computed once."""
+        features = self.trunk.features(ops, params, "pi", obs)
+        value = self._value_head(params, features) if self.share else self.value(ops, params, obs)
+        return self._policy_head(ops, params, features), value
+
+    def _policy_head(self, ops: Ops, params: Params, features: Tensor) -> Tensor:
+        out = dense(params, "pi", features, self.trunk.layers)
         if not self.free_log_std:
             return out
         return ops.concat([out, out * 0.0 + params["log_std"]])
 
-    def value(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
+    def _value_head(self, params: Params, features: Tensor) -> Tensor:
         if self.share:
-            return dense(params, "value_head", hidden(ops, params, "pi", obs, self.config))[..., 0]
-        return dense(
-            params,
-            "vf",
-            hidden(ops, params, "vf", obs, self.config),
-            len(self.config.fcnet_hiddens),
-        )[..., 0]
+            return dense(params, "value_head", features)[..., 0]
+        return dense(params, "vf", features, self.trunk.layers)[..., 0]
 
 
 class QNetwork:
@@ -119,21 +111,19 @@ class QNetwork:
 
     def __init__(
         self,
-        obs_size: int,
+        obs: ObsSpec,
         num_actions: int,
         config: ModelConfig,
         hiddens: tuple[int, ...],
         dueling: bool,
     ):
-        self.obs_size, self.num_actions, self.config = obs_size, num_actions, config
+        self.trunk, self.num_actions = Trunk(obs, config), num_actions
         self.hiddens, self.dueling = hiddens, dueling
 
     def init(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        gain = hidden_gain(self.config.fcnet_activation)
-        trunk = [self.obs_size, *self.config.fcnet_hiddens]
-        params = init_layers(rng, "q", trunk, [gain] * len(self.config.fcnet_hiddens))
+        params = self.trunk.init(rng, "q")
         for name, outputs in self._heads().items():
-            sizes = [trunk[-1], *self.hiddens, outputs]
+            sizes = [self.trunk.sizes[-1], *self.hiddens, outputs]
             params |= init_layers(rng, name, sizes, [2**0.5] * len(self.hiddens) + [1.0])
         return params
 
@@ -145,7 +135,7 @@ class QNetwork:
         )
 
     def policy(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
-        features = hidden(ops, params, "q", obs, self.config)
+        features = self.trunk.features(ops, params, "q", obs)
         outputs = [self._head(ops, params, name, features) for name in self._heads()]
         if not self.dueling:
             return outputs[0]

@@ -177,7 +177,8 @@ class RolloutWorker:
         policy, n = self.policy, self._num_envs
         noise = np.stack([policy.distribution.noise(rng, steps) for rng in self._rngs], 1)
         exploration = coeffs.get("epsilon", 1.0)
-        obs = np.empty((steps + 1, n, policy.preprocessor.size), np.float32)
+        spec = policy.preprocessor.spec
+        obs = np.empty((steps + 1, n, *spec.shape), spec.dtype)
         got = np.empty((steps, n), np.float32)
         terminateds, truncateds, valid = (np.empty((steps, n), bool) for _ in range(3))
         actions, inputs = [], []

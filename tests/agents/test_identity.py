@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from rltune.registry import get_trainable_cls
-from tests.envs.toy import IdentityBoxEnv, IdentityEnv
+from tests.envs.toy import IdentityBoxEnv, IdentityEnv, IdentityImageEnv
 
 ON_POLICY = {"train_batch_size": 64, "num_envs_per_worker": 2, "lr": 0.02}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -48,6 +48,7 @@ class IdentityMultiEnv(IdentityEnv):
 def mean_reward(name: str, env: type[gymnasium.Env], steps: int, **more: Any) -> float:
     """Trains for `steps`; returns the greedy policy's reward per step."""
     model = {"fcnet_hiddens": [32]} | ({} if name == "DQN" else {"init_log_std": -1.0})
+    model |= more.pop("model", {})
     env_config = {"length": 16, **more.pop("env_config", {})}
     config = {
         "env": env,
@@ -67,6 +68,13 @@ def mean_reward(name: str, env: type[gymnasium.Env], steps: int, **more: Any) ->
 @pytest.mark.parametrize("name", ["PG", "PPO", "DQN"])
 def test_discrete_actions(name: str) -> None:
     assert mean_reward(name, IdentityEnv, 2000, env_config={"n": 4}) >= 0.9
+
+
+@pytest.mark.parametrize("name", ["PG", "PPO", "DQN"])
+def test_images(name: str) -> None:
+    """A quarter of the answers are right by chance."""
+    more = {"conv_filters": [[8, 4, 3], [16, 4, 1]], "fcnet_hiddens": []}
+    assert mean_reward(name, IdentityImageEnv, 4000, model=more, lr=0.005) >= 0.9
 
 
 @pytest.mark.parametrize("name", ["PG", "PPO"])

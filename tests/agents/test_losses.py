@@ -32,8 +32,8 @@ class Echo:
     def policy(self, ops: Any, params: Any, obs: Any) -> Any:
         return obs[..., :2]
 
-    def value(self, ops: Any, params: Any, obs: Any) -> Any:
-        return obs[..., 2]
+    def policy_and_value(self, ops: Any, params: Any, obs: Any) -> tuple[Any, Any]:
+        return obs[..., :2], obs[..., 2]
 
 
 class Table:

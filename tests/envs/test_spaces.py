@@ -25,7 +25,27 @@ def batch(space, rows):
 def test_flat_float32_passes_without_a_copy():
     preprocessor = ObsPreprocessor(spaces.Box(-1, 1, (3,)))
     obs = np.ones((2, 3), np.float32)
-    assert preprocessor(obs) is obs and preprocessor.size == 3
+    assert preprocessor(obs) is obs and preprocessor.spec.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"), [(np.uint8, np.uint8), (np.float64, np.float32), (np.int32, np.float32)]
+)
+def test_images_stay_images(kind, kept):
+    space = spaces.Box(0, 9, (4, 5, 3), kind)
+    preprocessor = ObsPreprocessor(space, keep_images=True)
+    obs = np.full((2, 4, 5, 3), 7, kind)
+    images = preprocessor(obs)
+    assert preprocessor.spec == ((4, 5, 3), kept) and preprocessor.spec.is_image
+    assert images.dtype == kept and images.shape == obs.shape and np.all(images == 7)
+    assert (images is obs) == (kind == kept)
+    assert preprocessor.single(obs[0]).shape == (4, 5, 3)
+    assert ObsPreprocessor(space).spec.shape == (60,)
+
+
+def test_only_boxes_of_three_dimensions_are_images():
+    for space in (spaces.Box(0, 9, (4, 5), np.uint8), spaces.MultiBinary([2, 2, 2])):
+        assert not ObsPreprocessor(space, keep_images=True).spec.is_image
 
 
 PAIR = spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 9, (1,))])
@@ -49,7 +69,7 @@ PAIR = spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 9, (1,))])
 def test_observations_are_flattened(space, rows, expected):
     preprocessor = ObsPreprocessor(space)
     flat = preprocessor(batch(space, rows))
-    assert flat.dtype == np.float32 and flat.shape == (len(rows), preprocessor.size)
+    assert flat.dtype == np.float32 and flat.shape == (len(rows), *preprocessor.spec.shape)
     np.testing.assert_array_equal(flat, expected)
     np.testing.assert_array_equal(preprocessor.single(rows[0]), flat[0])
 

@@ -37,6 +37,21 @@ class IdentityEnv(gymnasium.Env):
         return float(action == self.shown)
 
 
+class IdentityImageEnv(IdentityEnv):
+    """Observes a bright spot of a noisy picture, uint8 [12, 12, 1]; the action is to name its quarter."""
+
+    def __init__(self, env_config: dict[str, Any] | None = None) -> None:
+        super().__init__({"n": 4, **(env_config or {})})
+        self.observation_space = spaces.Box(0, 255, (12, 12, 1), np.uint8)
+
+    def _observe(self):
+        super()._observe()
+        top, left = self.np_random.integers(0, 5, 2) + [6 * (self.shown // 2), 6 * (self.shown % 2)]
+        picture = self.np_random.integers(0, 128, self.observation_space.shape, np.uint8)
+        picture[top : top + 2, left : left + 2] = 255
+        return picture
+
+
 class IdentityBoxEnv(IdentityEnv):
     """Observes a number in [-1, 1]; the reward is minus the squared distance of the action."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from rltune.frameworks import OPS, _numpy, get_ops
 from rltune.frameworks.ops import Ops
-from tests.bindings import ALL, gradient, tensor
+from tests.bindings import ALL, gradient, ops_of, tensor
 
 each_framework = pytest.mark.parametrize("framework", ALL)
 
@@ -29,7 +29,7 @@ def values(name: str) -> np.ndarray:
         return (rng.random((7, 5)) + 0.1).astype(np.float32)
     if name == "bools":
         return rng.random((7, 5)) < 0.5
-    shape = (7,) if name == "rows" else (7, 5)
+    shape = {"rows": (7,), "images": (2, 6, 7, 3), "kernel": (4, 3, 3, 2)}.get(name, (7, 5))
     return (3 * rng.standard_normal(shape)).astype(np.float32)
 
 
@@ -81,12 +81,16 @@ CASES: dict[str, list[Case]] = {
         lambda ops, t: ops.cast_float(t("bools")),
         lambda ops, t: ops.cast_float(t("index")),
     ],
+    "conv2d": [
+        lambda ops, t, stride=stride, same=same: ops.conv2d(t("images"), t("kernel"), stride, same)
+        for stride, same in ((1, False), (2, True))
+    ],
 }
 
 
 def test_the_list_is_closed() -> None:
     """A new operation is work in every framework: this count changes with a reason."""
-    assert len(OPS) == len(set(OPS)) == 23
+    assert len(OPS) == len(set(OPS)) == 24
     assert set(CASES) == set(OPS)
     declared = {name for name, _ in inspect.getmembers(Ops, inspect.isfunction)}
     assert declared - {"__init__", "_no_init_or_replace_init", "__subclasshook__"} == set(OPS)
@@ -114,14 +118,42 @@ def test_bindings_agree(framework: str, name: str) -> None:
         for e, g in zip(expected, map(np.asarray, got), strict=True):
             assert np.shape(e) == g.shape
             assert np.asarray(e).dtype == g.dtype == np.float32
-            np.testing.assert_allclose(g, e, rtol=1e-6, atol=1e-6)
+            atol = 1e-6 * max(1.0, np.abs(e).max())  # sums of many products
+            np.testing.assert_allclose(g, e, rtol=1e-6, atol=atol)
+
+
+@pytest.mark.parametrize("binding", ["numpy", *ALL])
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"),
+    [((5, 6), (3, 2), 1), ((9, 8), (4, 4), 2), ((7, 7), (3, 3), 2), ((6, 5), (2, 2), 3), ((4, 4), (4, 4), 1)],
+)  # fmt: skip
+def test_convolutions_place_by_place(
+    binding: str, same: bool, size: tuple[int, int], kernel: tuple[int, int], stride: int
+) -> None:
+    """Against the definition: each place is a product of the kernel with what lies below it."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-3, 4, (11, *size, 2)).astype(np.float32)
+    w = rng.integers(-3, 4, (*kernel, 2, 3)).astype(np.float32)
+    around = np.pad(x, ((0, 0), (9, 9), (9, 9), (0, 0)))
+    places, zeros = [], []
+    for n, k in zip(size, kernel, strict=True):
+        places.append(-(-n // stride) if same else (n - k) // stride + 1)
+        zeros.append(max((places[-1] - 1) * stride + k - n, 0) // 2 if same else 0)
+    expected = np.empty((11, *places, 3))
+    for i, j in np.ndindex(*places):
+        top, left = 9 + i * stride - zeros[0], 9 + j * stride - zeros[1]
+        below = around[:, top : top + kernel[0], left : left + kernel[1]]
+        expected[:, i, j] = np.einsum("bhwc,hwco->bo", below, w)
+    got = ops_of(binding).conv2d(tensor(binding, x), tensor(binding, w), stride, same)
+    np.testing.assert_array_equal(np.asarray(got), expected)
 
 
 def test_a_masked_mean_ignores_the_rest() -> None:
     assert _numpy.mean(np.array([1.0, 100.0, 3.0]), np.array([1.0, 0.0, 1.0])) == 2.0
 
 
-SMOOTH = {"x": "x", "y": "y", "positive": "positive", "rows": "rows"}
+SMOOTH = ("x", "y", "positive", "rows", "images", "kernel")
 """Tensors that a gradient is taken with respect to."""
 
 

@@ -8,20 +8,23 @@ import numpy as np
 import pytest
 
 from rltune.algorithm_config import ModelConfig
+from rltune.envs.spaces import ObsSpec
 from rltune.frameworks import _numpy as ops
-from rltune.models.networks import ActorCritic, QNetwork, orthogonal
+from rltune.models.layers import orthogonal
+from rltune.models.networks import ActorCritic, QNetwork
 from tests.bindings import ALL, ops_of, tensor
 
+OBS = ObsSpec((3,))
 SMALL = ModelConfig(fcnet_hiddens=(8, 6))
 MODELS: dict[str, Any] = {
-    "policy": ActorCritic(3, 2, SMALL, has_value=False),
-    "separate value": ActorCritic(3, 2, SMALL),
-    "shared layers": ActorCritic(3, 2, SMALL, share=True),
-    "free log std": ActorCritic(3, 4, SMALL, free_log_std=2),
-    "no hidden layers": ActorCritic(3, 2, ModelConfig(fcnet_hiddens=()), share=True),
-    "q": QNetwork(3, 2, SMALL, (5,), dueling=False),
-    "dueling": QNetwork(3, 2, SMALL, (5,), dueling=True),
-    "q without hiddens": QNetwork(3, 2, SMALL, (), dueling=False),
+    "policy": ActorCritic(OBS, 2, SMALL, has_value=False),
+    "separate value": ActorCritic(OBS, 2, SMALL),
+    "shared layers": ActorCritic(OBS, 2, SMALL, share=True),
+    "free log std": ActorCritic(OBS, 4, SMALL, free_log_std=2),
+    "no hidden layers": ActorCritic(OBS, 2, ModelConfig(fcnet_hiddens=()), share=True),
+    "q": QNetwork(OBS, 2, SMALL, (5,), dueling=False),
+    "dueling": QNetwork(OBS, 2, SMALL, (5,), dueling=True),
+    "q without hiddens": QNetwork(OBS, 2, SMALL, (), dueling=False),
 }
 PI = {
     "pi/w0": (3, 8),
@@ -127,7 +130,7 @@ def test_gains_of_the_first_weights() -> None:
     expected = {"pi/w0": 2**0.5, "pi/w1": 2**0.5, "pi/w2": 0.01, "vf/w0": 2**0.5, "vf/w2": 1.0}
     for name, value in expected.items():
         assert gain(params, name) == pytest.approx(value, rel=1e-5)
-    linear = ActorCritic(3, 2, ModelConfig(fcnet_hiddens=(8,), fcnet_activation="linear"))
+    linear = ActorCritic(OBS, 2, ModelConfig(fcnet_hiddens=(8,), fcnet_activation="linear"))
     assert gain(init(linear), "pi/w0") == pytest.approx(1.0, rel=1e-5)
     assert not any(value.any() for name, value in params.items() if "/b" in name)
 
@@ -140,9 +143,9 @@ def test_a_policy_starts_near_uniform() -> None:
 def test_a_free_log_std_does_not_depend_on_the_observation() -> None:
     config = ModelConfig(fcnet_hiddens=(8,), init_log_std=-0.5)
     obs = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
-    free = ActorCritic(3, 4, config, free_log_std=2)
+    free = ActorCritic(OBS, 4, config, free_log_std=2)
     np.testing.assert_array_equal(free.policy(ops, init(free), obs)[:, 2:], -0.5)
-    bound = ActorCritic(3, 4, config)
+    bound = ActorCritic(OBS, 4, config)
     assert "log_std" not in init(bound)
     assert np.ptp(bound.policy(ops, init(bound), obs)[:, 2:], axis=0).min() > 0
 
@@ -153,7 +156,7 @@ def test_a_free_log_std_does_not_depend_on_the_observation() -> None:
 )
 def test_a_forward_pass_by_hand(activation: str, hidden: Any) -> None:
     config = ModelConfig(fcnet_hiddens=(2,), fcnet_activation=activation)
-    model = ActorCritic(1, 1, config, share=True)
+    model = ActorCritic(ObsSpec((1,)), 1, config, share=True)
     params = {
         "pi/w0": np.array([[1.0, -1.0]]), "pi/b0": np.array([0.5, -1.5]),
         "pi/w1": np.array([[2.0], [3.0]]), "pi/b1": np.array([4.0]),
@@ -175,7 +178,7 @@ def test_a_separate_value_does_not_read_the_policy() -> None:
 
 def test_dueling_by_hand() -> None:
     """V = 10, A = (1, 2, 6), mean 3: Q = V + A - 3."""
-    model = QNetwork(1, 3, ModelConfig(fcnet_hiddens=()), (), dueling=True)
+    model = QNetwork(ObsSpec((1,)), 3, ModelConfig(fcnet_hiddens=()), (), dueling=True)
     params = {
         "advantage/w0": np.array([[1.0, 2.0, 6.0]]), "advantage/b0": np.zeros(3),
         "state_value/w0": np.array([[9.0]]), "state_value/b0": np.array([1.0]),
@@ -185,7 +188,7 @@ def test_dueling_by_hand() -> None:
 
 
 def test_heads_have_relu_layers() -> None:
-    model = QNetwork(1, 1, ModelConfig(fcnet_hiddens=()), (2,), dueling=False)
+    model = QNetwork(ObsSpec((1,)), 1, ModelConfig(fcnet_hiddens=()), (2,), dueling=False)
     params = {
         "action_value/w0": np.array([[1.0, -1.0]]), "action_value/b0": np.zeros(2),
         "action_value/w1": np.array([[5.0], [7.0]]), "action_value/b1": np.array([0.5]),
