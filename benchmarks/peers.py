@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -23,6 +24,13 @@ def script(peer: str) -> Path:
     return HERE / f"peer_{peer}.py"
 
 
+def version(peer: str) -> str:
+    """The version of `peer` in its file of requirements: that of the package which has its name."""
+    lines = requirements(peer).read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines)
+    return next(pinned[name] for name in pinned if name.split("[")[0] == peer)
+
+
 def python(peer: str) -> Path:
     """The interpreter of `peer`'s environment, which is made if need be.
 
@@ -34,9 +42,17 @@ def python(peer: str) -> Path:
     folder = root / f"{peer}-{hashlib.sha256(wanted).hexdigest()[:12]}"
     interpreter, complete = folder / "bin" / "python", folder / "complete"
     if not complete.exists():
-        print(f"Installing {peer} into {folder}", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        install = ["-m", "pip", "install", "--quiet", "-r", str(requirements(peer))]
-        subprocess.run([str(interpreter), *install], check=True)
-        complete.touch()
+        root.mkdir(parents=True, exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as lock:  # a benchmark beside this one waits
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                _install(peer, folder, interpreter)
+                complete.touch()
     return interpreter
+
+
+def _install(peer: str, folder: Path, interpreter: Path) -> None:
+    print(f"Installing {peer} into {folder}", file=sys.stderr)
+    venv.create(folder, clear=True, with_pip=True)
+    install = ["-m", "pip", "install", "--quiet", "-r", str(requirements(peer))]
+    subprocess.run([str(interpreter), *install], check=True)
