@@ -24,7 +24,7 @@ SIDES = {
     "tianshou": "Tianshou {}: buffer, tree compiled by numba",
     "ray": "RLlib {}: its Python trees alone",
 }
-ROUNDS = {OURS: 2000, "tianshou": 2000, "ray": 20}
+ROUNDS = {OURS: 500, "tianshou": 500, "ray": 10}
 """Rounds of one batch. A call for several batches is repeated as many times fewer."""
 
 
