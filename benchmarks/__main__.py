@@ -1,66 +1,87 @@
-"""python -m benchmarks [NAMES]: measures the cases against a peer and renews the table."""
+"""python -m benchmarks [CASES] [--peers ...]: measures cases against peers and renews the table."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
-from benchmarks import compare, records
+from benchmarks import case, compare, records, sides
 
 TABLE = "comparisons"
-HEADER = ["case", "measure", "rltune", "peer", "times better", "peer is", "threads", "repeats"]
+HEADER = [
+    *("case", "measure", "peer", "rltune", "the peer", "times better"),
+    *("limit", "of the limit", "threads", "repeats"),
+]
 
 
 def main() -> None:
-    known = compare.names()
+    arguments = parse()
+    began = time.monotonic()
+    for name in arguments.names:
+        chosen = case.load(name)
+        peers = sides.able(arguments.peers, chosen)
+        for comparison in compare.compare(chosen, peers, arguments.threads, arguments.repeats):
+            records.append(TABLE, record(name, comparison, arguments.threads))
+        records.write_table(TABLE, HEADER, rows(records.read(TABLE)))
+    print(f"{(time.monotonic() - began) / 60:.1f} minutes")
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line; SystemExit with a message if it names what there is not."""
+    known = case.names()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"cases: {', '.join(known)}")
-    parser.add_argument("--peer", default="sb3", help="library to compare with")
+    parser.add_argument("names", nargs="*", metavar="CASE", help=f"of {', '.join(known)}")
+    parser.add_argument(
+        "--peers", nargs="*", default=list(sides.PEERS), choices=sides.PEERS, help="libraries"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="runs of each kind and side")
     parser.add_argument("--threads", type=int, default=1, help="cores and threads of each side")
-    arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(known)
-    if unknown:
+    arguments = parser.parse_args(words)
+    arguments.names = arguments.names or known
+    if unknown := set(arguments.names) - set(known):
         parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    sides = (
-        compare.ours(arguments.threads),
-        compare.theirs(arguments.peer, arguments.threads),
-    )
-    for name in arguments.names or known:
-        for comparison in compare.compare(compare.load(name), sides, arguments.repeats):
-            records.append(TABLE, _record(name, comparison, arguments))
-    records.write_table(TABLE, HEADER, rows(records.read(TABLE)))
+    return arguments
 
 
-def _record(
-    name: str, comparison: compare.Comparison, arguments: argparse.Namespace
-) -> dict[str, Any]:
+def record(name: str, comparison: compare.Comparison, threads: int) -> dict[str, Any]:
+    """A line of results/comparisons.jsonl."""
     return {
         "case": name,
         "measure": comparison.measure,
-        "peer": arguments.peer,
-        "threads": arguments.threads,
+        "peer": comparison.peer,
+        "threads": threads,
         "ours": comparison.ours,
         "theirs": comparison.theirs,
+        "bare": comparison.bare,
         "ratio": comparison.ratio(),
+        "of_limit": comparison.of_limit(),
     }
 
 
 def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
     """The newest record of each case, measure, peer and thread count, as table rows."""
-    newest = {(r["case"], r["peer"], r["threads"], r["measure"]): r for r in lines}
+    newest = {(r["case"], r["threads"], r["measure"], r["peer"]): r for r in lines}
+    measures, peers = list(compare.HIGHER_IS_BETTER), [*sides.PEERS, compare.NONE]
+
+    def place(record: dict[str, Any]) -> tuple[Any, ...]:
+        measure, peer = measures.index(record["measure"]), peers.index(record["peer"])
+        return record["case"], record["threads"], measure, peer
+
     return [
         [
             record["case"],
             record["measure"],
+            record["peer"],
             records.show(compare.median(record["ours"])),
             records.show(compare.median(record["theirs"])),
             records.show(record["ratio"]),
-            record["peer"],
+            records.show(compare.median(record.get("bare", []))),
+            records.show(record.get("of_limit")),
             str(record["threads"]),
             str(len(record["ours"])),
         ]
-        for _, record in sorted(newest.items(), key=lambda item: item[0][:3])
+        for record in sorted(newest.values(), key=place)
     ]
 
 

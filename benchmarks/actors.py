@@ -126,6 +126,7 @@ def first_result() -> float:
         ],
         ROOT,
         ACTORS,
+        cores=ACTORS,
     )
     return ended.points[0].seconds
 

@@ -1,33 +1,23 @@
-"""rltune and a peer on the same case, in turn, process by process.
-
-A case is a YAML file in cases/: rltune trains from it as it stands, and the peer's settings are
-read from the same file, so the two cannot drift apart.
-"""
+"""rltune, its peers and the bare work on the same case, in turn, process by process."""
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-import yaml
+from benchmarks import sides
+from benchmarks.case import Case
+from benchmarks.process import BenchmarkError, Run
 
-from benchmarks import peers
-from benchmarks.process import BenchmarkError, Run, run
-
-HERE = Path(__file__).parent
-ROOT = HERE.parent
-CASES = HERE / "cases"
-NEVER = 1e9  # a reward that no case reaches: the run goes on to its last step
+OURS, BARE, NONE = "rltune", "bare", "-"
+SPEED_S = 4.0  # how long the longer speed run trains beyond the shorter
 
 HIGHER_IS_BETTER = {
     "env_steps_per_s": True,
     "first_result_s": False,
+    "first_result_cold_s": False,
     "reward_s": False,
     "reward_steps": False,
 }
@@ -35,151 +25,139 @@ HIGHER_IS_BETTER = {
 
 env_steps_per_s: extra steps of the long run over its extra seconds, so that start-up cancels.
 first_result_s, reward_s: from process start until the first result, or the reward, is readable.
+first_result_cold_s: the same without programs that an earlier run has compiled.
 reward_steps: env steps until the reward; equal learning, or speed was bought with it.
 """
 
-
-@dataclass(frozen=True)
-class Case:
-    """What both sides train. `short` and `long` are the env steps of the two speed runs."""
-
-    path: Path
-    algorithm: str
-    env: str
-    config: dict[str, Any]
-    reward: float
-    budget: int
-    short: int
-    long: int
+Values = dict[str, float | None]
+"""Measure -> what one repeat of one side gave. None: the reward was not reached."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measure of one case: a value per repeat and side. None: the reward was not reached."""
+    """One measure of one case and peer (`-`: none): a value per repeat. The bare work has what it can."""
 
     measure: str
+    peer: str
     ours: list[float | None]
     theirs: list[float | None]
+    bare: list[float | None]
 
     def ratio(self) -> float | None:
-        """How many times better rltune's median is; None if either side has no median."""
-        ours, theirs = median(self.ours), median(self.theirs)
-        if ours is None or theirs is None:
-            return None
-        return ours / theirs if HIGHER_IS_BETTER[self.measure] else theirs / ours
+        """How many times better rltune's median is than the peer's; None if either has none."""
+        return times_better(self.measure, self.ours, self.theirs)
+
+    def of_limit(self) -> float | None:
+        """The part of the bare work's speed that is reached, at best 1; None if it has none."""
+        return times_better(self.measure, self.ours, self.bare)
+
+
+def times_better(
+    measure: str, ours: list[float | None], theirs: list[float | None]
+) -> float | None:
+    mine, other = median(ours), median(theirs)
+    if mine is None or other is None:
+        return None
+    return mine / other if HIGHER_IS_BETTER[measure] else other / mine
 
 
 def median(values: list[float | None]) -> float | None:
-    """The median, a None counting as worse than every number; None if it falls on one."""
+    """The median, a None counting as worse than every number; None if it falls on one, or of none."""
+    if not values:
+        return None
     middle = statistics.median_high(math.inf if value is None else value for value in values)
     if middle == math.inf:
         return None
     return statistics.median(math.inf if value is None else value for value in values)
 
 
-def load(name: str) -> Case:
-    """The case of `cases/<name>.yaml`. Raises FileNotFoundError if there is none."""
-    path = CASES / f"{name}.yaml"
-    (spec,) = yaml.safe_load(path.read_text(encoding="utf-8")).values()
-    stop = spec["stop"]
-    budget = stop["timesteps_total"]
-    return Case(
-        path=path,
-        algorithm=spec["run"],
-        env=spec["env"],
-        config=spec["config"],
-        reward=stop["episode_reward_mean"],
-        budget=budget,
-        short=budget // 20,
-        long=budget // 5,
-    )
+class Side:
+    """One of those that are compared, on one case."""
+
+    def __init__(self, name: str, command: sides.Command, case: Case, threads: int) -> None:
+        self.name = name
+        self._command, self._case, self._threads = command, case, threads
+        self._long = case.short
+
+    def values(self, seed: int) -> Values:
+        """All that this side is measured by. `warm_up` comes first."""
+        short = self._train(self._case.short, seed)
+        values: Values = {"first_result_s": short.points[0].seconds}
+        if self.name == OURS:
+            cold = self._train(1, seed, cold=True)
+            values["first_result_cold_s"] = cold.points[0].seconds
+        elif self.name != BARE:  # a peer keeps nothing that could be missing
+            values["first_result_cold_s"] = values["first_result_s"]
+        if self._case.equal:
+            values["env_steps_per_s"] = rate(short, self._train(self._long, seed))
+        if self._case.reward is not None and self.name != BARE:
+            whole = sides.train(self._command, self._case, seed, self._threads)
+            reached = whole.reached(self._case.reward)
+            values["reward_s"] = reached.seconds if reached else None
+            values["reward_steps"] = reached.steps if reached else None
+        return values
+
+    def warm_up(self) -> None:
+        """Fills the caches, and finds how many steps make the longer speed run long enough."""
+        steps = self._case.short
+        while True:
+            first, *_, last = self._train(steps, seed=0).points
+            if not self._case.equal or last.seconds - first.seconds >= SPEED_S / 4:
+                break
+            steps *= 4
+        if self._case.equal:
+            per_second = (last.steps - first.steps) / (last.seconds - first.seconds)
+            self._long = self._case.short + round(per_second * SPEED_S)
+
+    def _train(self, budget: int, seed: int, cold: bool = False) -> Run:
+        """A run of so many steps, whatever the reward."""
+        case = replace(self._case, budget=budget, reward=None)
+        return sides.train(self._command, case, seed, self._threads, cold)
 
 
-Trainer = Callable[[Case, int], Run]
-"""Trains a case with a seed, to the case's budget or reward."""
-
-
-def ours(threads: int) -> Trainer:
-    """rltune: `python train.py -f case.yaml`."""
-
-    def train(case: Case, seed: int) -> Run:
-        stop = {"timesteps_total": case.budget, "episode_reward_mean": case.reward}
-        return run(
-            lambda folder: [
-                *(sys.executable, "train.py", "-f", str(case.path), "--seed", str(seed)),
-                *("--stop", json.dumps(stop), "--local-dir", str(folder)),
-            ],
-            ROOT,
-            threads,
-        )
-
-    return train
-
-
-def theirs(peer: str, threads: int) -> Trainer:
-    """The peer: its script, in its environment."""
-    interpreter = peers.python(peer)
-
-    def train(case: Case, seed: int) -> Run:
-        task = {
-            "algorithm": case.algorithm,
-            "env": case.env,
-            "config": case.config,
-            "timesteps": case.budget,
-            "stop_reward": case.reward,
-            "seed": seed,
-            "threads": threads,
-        }
-        return run(
-            lambda folder: [
-                str(interpreter),
-                str(peers.script(peer)),
-                json.dumps({**task, "folder": str(folder)}),
-            ],
-            ROOT,
-            threads,
-        )
-
-    return train
-
-
-def compare(case: Case, sides: tuple[Trainer, Trainer], repeats: int) -> list[Comparison]:
-    """All measures of a case. The sides alternate, and so does which of them begins."""
-    rows: list[tuple[dict[str, float | None], ...]] = []
-    for repeat in range(repeats):
-        order = (0, 1) if repeat % 2 == 0 else (1, 0)
-        values: dict[int, dict[str, float | None]] = {0: {}, 1: {}}
-        for measure_run in (_speed, _learning):
-            for side in order:
-                values[side].update(measure_run(case, sides[side], repeat + 1))
-        rows.append((values[0], values[1]))
-        print(f"{case.path.stem} {repeat + 1}/{repeats}: {rows[-1]}", file=sys.stderr)
-    return [
-        Comparison(name, [row[0][name] for row in rows], [row[1][name] for row in rows])
-        for name in HIGHER_IS_BETTER
-    ]
-
-
-def _speed(case: Case, train: Trainer, seed: int) -> dict[str, float | None]:
-    short = train(replace(case, budget=case.short, reward=NEVER), seed)
-    long = train(replace(case, budget=case.long, reward=NEVER), seed)
+def rate(short: Run, long: Run) -> float:
+    """Env steps per second, of two runs that differ in length. Raises BenchmarkError if they do not."""
     steps = long.points[-1].steps - short.points[-1].steps
     seconds = long.seconds - short.seconds
     if steps <= 0 or seconds <= 0:
         raise BenchmarkError(
             f"{steps} more steps in {seconds:.3f} more seconds: nothing to measure"
         )
-    return {"env_steps_per_s": steps / seconds, "first_result_s": short.points[0].seconds}
+    return steps / seconds
 
 
-def _learning(case: Case, train: Trainer, seed: int) -> dict[str, float | None]:
-    reached = train(case, seed).reached(case.reward)
-    return {
-        "reward_s": reached.seconds if reached else None,
-        "reward_steps": reached.steps if reached else None,
+def compare(case: Case, peers: list[str], threads: int, repeats: int) -> list[Comparison]:
+    """All measures of a case with every peer. Which side begins goes round from repeat to repeat."""
+    commands = {
+        OURS: sides.ours,
+        BARE: sides.bare(threads),
+        **{peer: sides.theirs(peer, threads) for peer in peers},
     }
+    measured = [Side(name, command, case, threads) for name, command in commands.items()]
+    values: dict[str, list[Values]] = {side.name: [] for side in measured}
+    for side in measured:
+        side.warm_up()
+    for repeat in range(repeats):
+        first = repeat % len(measured)
+        for side in measured[first:] + measured[:first]:
+            values[side.name].append(side.values(seed=repeat + 1))
+        last = {name: rows[-1] for name, rows in values.items()}
+        print(f"{case.name} {repeat + 1}/{repeats}: {last}", file=sys.stderr)
+    return comparisons(values)
 
 
-def names() -> list[str]:
-    """The names of all cases."""
-    return sorted(path.stem for path in CASES.glob("*.yaml"))
+def comparisons(values: dict[str, list[Values]]) -> list[Comparison]:
+    """From the values of each side and repeat: one comparison per measure and peer, or one with
+    the bare work alone.
+    """
+    peers = [name for name in values if name not in (OURS, BARE)]
+
+    def column(side: str, measure: str) -> list[float | None]:
+        return [row[measure] for row in values.get(side, []) if measure in row]
+
+    return [
+        Comparison(name, peer, column(OURS, name), column(peer, name), column(BARE, name))
+        for name in HIGHER_IS_BETTER
+        if column(OURS, name)
+        for peer in peers or [NONE]
+    ]

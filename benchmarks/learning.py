@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from benchmarks import records
-from benchmarks.compare import NEVER, median
+from benchmarks.case import NEVER
+from benchmarks.compare import median
 from benchmarks.process import run
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +56,6 @@ def learn(config: str, seed: int, threads: int, to_budget: bool) -> dict[str, An
         ],
         ROOT,
         threads,
-        pinned=False,
     )
     reached = whole.reached(wanted.reward)
     last = whole.points[-1]

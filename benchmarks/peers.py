@@ -19,9 +19,9 @@ def requirements(peer: str) -> Path:
     return HERE / f"requirements-{peer}.txt"
 
 
-def script(peer: str) -> Path:
-    """The program that trains with `peer`; it runs in the peer's environment."""
-    return HERE / f"peer_{peer}.py"
+def cache() -> Path:
+    """Where environments and compiled programs lie: $RLTUNE_BENCH_CACHE, or ~/.cache/rltune-bench."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "rltune-bench")
 
 
 def version(peer: str) -> str:
@@ -34,15 +34,13 @@ def version(peer: str) -> str:
 def python(peer: str) -> Path:
     """The interpreter of `peer`'s environment, which is made if need be.
 
-    Environments lie under $RLTUNE_BENCH_CACHE (default: ~/.cache/rltune-bench), one for each
-    content of the requirements file and Python version.
+    There is one for each content of the requirements file and Python version.
     """
     wanted = requirements(peer).read_bytes() + sys.version.encode()
-    root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "rltune-bench")
-    folder = root / f"{peer}-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    folder = cache() / f"{peer}-{hashlib.sha256(wanted).hexdigest()[:12]}"
     interpreter, complete = folder / "bin" / "python", folder / "complete"
     if not complete.exists():
-        root.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with folder.with_suffix(".lock").open("w") as lock:  # a benchmark beside this one waits
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not complete.exists():

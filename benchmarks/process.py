@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,15 @@ def run(
     command: Callable[[Path], list[str]],
     cwd: Path,
     threads: int,
-    pinned: bool = True,
+    cores: int | None = None,
+    settings: Mapping[str, str] | None = None,
     timeout: float = 3600,
 ) -> Run:
     """Runs `command(folder)` and follows the result.json that it writes below `folder`.
 
-    The process gets `threads` threads per library and, if `pinned`, only as many cores: so both
-    sides of a comparison have the same. Raises BenchmarkError if it fails, writes no result, or
-    takes more than `timeout` seconds.
+    The process gets `threads` threads per library, only so many `cores` (None: all), and `settings`
+    as further environment variables. Raises BenchmarkError if it fails, writes no result, or takes
+    more than `timeout` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="rltune-bench-") as name:
         folder, errors = Path(name) / "results", Path(name) / "output"
@@ -75,10 +76,14 @@ def run(
         with errors.open("w") as output:
             start = time.perf_counter()
             process = subprocess.Popen(
-                command(folder), cwd=cwd, env=environment(threads), stdout=output, stderr=output
+                command(folder),
+                cwd=cwd,
+                env={**environment(threads), **(settings or {})},
+                stdout=output,
+                stderr=output,
             )
-            if pinned:
-                pin(process.pid, threads)
+            if cores is not None:
+                pin(process.pid, cores)
             try:
                 points = _follow(process, folder, start, timeout)
             finally:
@@ -95,11 +100,10 @@ def environment(threads: int) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
-def pin(pid: int, threads: int) -> None:
-    """Confines a process to the first `threads` cores; does nothing where the system cannot."""
+def pin(pid: int, cores: int) -> None:
+    """Confines a process to the first so many cores; does nothing where the system cannot."""
     if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(pid, cores[:threads])
+        os.sched_setaffinity(pid, sorted(os.sched_getaffinity(0))[:cores])
 
 
 def _follow(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compare, learning, records
+from benchmarks import learning, records
 from benchmarks.process import BenchmarkError, run
 
 WRITER = """
@@ -37,25 +37,6 @@ def test_a_run_that_fails_or_says_nothing_is_an_error(tmp_path: Path) -> None:
         run(lambda folder: [sys.executable, "-c", "raise SystemExit('the reason')"], tmp_path, 1)
     with pytest.raises(BenchmarkError, match="exit code 0"):
         run(lambda folder: [sys.executable, "-c", ""], tmp_path, 1)
-
-
-def test_a_missed_goal_is_worse_than_any_number() -> None:
-    assert compare.median([3.0, None, 1.0]) == 3.0
-    assert compare.median([None, None, 1.0]) is None
-    assert compare.median([1.0, None]) is None
-    assert compare.median([1.0, 2.0]) == 1.5
-
-
-def test_ratio_is_above_one_where_rltune_is_ahead() -> None:
-    assert compare.Comparison("env_steps_per_s", [300.0], [100.0]).ratio() == 3
-    assert compare.Comparison("reward_s", [10.0], [40.0]).ratio() == 4
-    assert compare.Comparison("reward_s", [None], [40.0]).ratio() is None
-
-
-@pytest.mark.parametrize("name", compare.names())
-def test_cases_are_complete(name: str) -> None:
-    case = compare.load(name)
-    assert 0 < case.short < case.long < case.budget
 
 
 def test_learning_rows_keep_the_newest_record_of_each_seed() -> None:
