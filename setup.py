@@ -24,7 +24,7 @@ REQUIRED = [
 
 EXTRAS = {
     "tf": ["tensorflow>=2.16,<3"],
-    "atari": ["ale-py>=0.10", "opencv-python-headless>=4.8"],
+    "atari": ["ale-py>=0.10"],
     "mujoco": ["gymnasium[mujoco]"],
     "box2d": ["gymnasium[box2d]"],
     "search": [

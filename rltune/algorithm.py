@@ -20,6 +20,7 @@ from rltune.algorithm_state import AlgorithmState
 from rltune.config import ConfigError
 from rltune.effective import check_values
 from rltune.env_spaces import env_spaces
+from rltune.envs.atari import Frames
 from rltune.envs.filters import NoFilter, RewardNormalizer
 from rltune.envs.spaces import ObsSpec, unsupported_reason
 from rltune.frameworks import choose, choose_framework, for_images
@@ -103,7 +104,9 @@ class Algorithm(AlgorithmState):
                 "no environment: set 'env' (--env) to a Gymnasium id or a registered name"
             )
         else:
-            spaces = env_spaces(env, config.get("env_config") or {})
+            spaces = env_spaces(
+                env, config.get("env_config") or {}, Frames.of(typed.to_dict() if typed else {})
+            )
             if isinstance(spaces, str):
                 problems.append(spaces)
             elif spaces is not None:

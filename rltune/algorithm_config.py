@@ -20,6 +20,8 @@ class ModelConfig(Config):
         "[channels, kernel, stride] of each convolution over images; null: RLlib's for 84 x 84 and 42 x 42, none else",
     )
     conv_activation: str = option("relu", "after convolutions", choices=("tanh", "relu", "linear"))
+    dim: int = option(84, "height and width of Atari's frames", low=1)
+    framestack: bool = option(True, "Atari: the last four frames")
     zero_mean: bool = option(True, "uint8 images are scaled to [-1, 1]; false: to [0, 1]")
     fcnet_hiddens: tuple[int, ...] = option((64, 64), "sizes of the hidden layers")
     fcnet_activation: str = option("tanh", "between layers", choices=("tanh", "relu", "linear"))
@@ -94,6 +96,10 @@ class AlgorithmConfig(Config):
     timesteps_per_iteration: int = option(0, "least env steps in an iteration", low=0)
     min_iter_time_s: float = option(0, "least seconds of an iteration; breaks repeatability", low=0)
 
+    preprocessor_pref: str | None = option(
+        "deepmind", "wrappers of Atari environments; null leaves them as they are",
+        choices=("deepmind",), rebuild="learner",
+    )  # fmt: skip
     observation_filter: str = option(
         "NoFilter", "normalises observations", choices=("NoFilter", "MeanStdFilter")
     )

@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
-    "cv2": "opencv-python-headless",
     "ax": "ax-platform",
     "bayes_opt": "bayesian-optimization",
     "skopt": "scikit-optimize",

@@ -107,12 +107,13 @@ def _check_flags(flags: dict[str, Any]) -> None:
 
 def _make_env(config: dict[str, Any], flags: dict[str, Any]) -> Any:
     """One environment like the checkpoint's, rendering as the flags ask."""
+    from rltune.envs.atari import Frames
     from rltune.envs.errors import EnvError
     from rltune.envs.make import make_env, resolve_env
 
     mode = "human" if flags["render"] else "rgb_array" if flags["video_dir"] else None
     env_config = {**config.get("env_config", {}), **({"render_mode": mode} if mode else {})}
-    env = make_env(resolve_env(config["env"], env_config))
+    env = make_env(resolve_env(config["env"], env_config, Frames.of(config)))
     if env.render_mode != mode and mode is not None:
         flag = "--render" if flags["render"] else "--video-dir"
         raise EnvError(f"{flag}: env {config['env']!r} does not render as {mode!r}")

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from rltune.envs.action_tape import ActionTape
+from rltune.envs.atari import GOES_ON
 from rltune.envs.batching import copy_batch, empty_batch, is_nested, leaves, write_row
 from rltune.envs.errors import EnvError
 from rltune.envs.vector_env import SeedStream, Step, VectorEnv
@@ -76,15 +77,19 @@ class CopiesVectorEnv(VectorEnv):
         rewards = np.empty(count, np.float32)
         terminateds, truncateds = np.zeros(count, bool), np.zeros(count, bool)
         ended: list[int] = []
+        goes_on: np.ndarray | None = None
         write, index = self._write, 0
         try:
             for index, env in enumerate(self._envs):
-                row, reward, terminated, truncated, _ = env.step(actions[index])
+                row, reward, terminated, truncated, info = env.step(actions[index])
                 write(obs, index, row)
                 rewards[index] = reward
                 if terminated or truncated:
                     terminateds[index], truncateds[index] = terminated, truncated
                     ended.append(index)
+                    if info.get(GOES_ON):
+                        goes_on = np.zeros(count, bool) if goes_on is None else goes_on
+                        goes_on[index] = True
         except Exception as error:
             self._annotate(error, index, self._tape.steps(index))
             raise
@@ -95,7 +100,7 @@ class CopiesVectorEnv(VectorEnv):
             for index in ended:
                 self._reset_row(obs, index)
         self.obs = obs
-        return Step(obs, rewards, terminateds, truncateds, final_obs, self._valid)
+        return Step(obs, rewards, terminateds, truncateds, final_obs, self._valid, goes_on)
 
     def _annotate(self, error: Exception, index: int, step: int) -> None:
         if hasattr(error, "add_note"):  # Python 3.11

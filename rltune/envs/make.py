@@ -15,6 +15,7 @@ import gymnasium
 
 from rltune import registry
 from rltune.config import nearest
+from rltune.envs.atari import Frames, wrap_deepmind
 from rltune.envs.errors import EnvError
 from rltune.envs.legacy import LegacyGymEnv, has_foreign_spaces, quacks_like_env
 
@@ -45,21 +46,30 @@ class EnvContext(dict[str, Any]):
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """How to make an environment: `gym_id` with `config` as keywords, or `creator(EnvContext)`."""
+    """How to make an environment: `gym_id` with `config` as keywords, or `creator(EnvContext)`.
+
+    `frames`: how the observations of an Atari game are prepared.
+    """
 
     name: str
     config: Mapping[str, Any]
     gym_id: str | None = None
     creator: Callable[..., Any] | None = None
+    frames: Frames | None = None
 
 
-def resolve_env(env: str | Callable[..., Any], env_config: Mapping[str, Any] | None) -> EnvSpec:
+def resolve_env(
+    env: str | Callable[..., Any],
+    env_config: Mapping[str, Any] | None,
+    frames: Frames | None = None,
+) -> EnvSpec:
     """Finds an environment without making it.
 
     Args:
         env: a name given to `register_env` (wins), a Gymnasium id, a class, or "module:ClassName"
             ("module:Id" imports the module, which must register the id with Gymnasium).
         env_config: keywords of the environment for Gymnasium ids; else handed over as one dict.
+        frames: how observations are prepared if it is an Atari game.
 
     Raises:
         EnvError: nothing is known by that name; the message names the nearest.
@@ -77,7 +87,7 @@ def resolve_env(env: str | Callable[..., Any], env_config: Mapping[str, Any] | N
     if env not in gymnasium.registry and _ATARI.search(env):
         _register_atari(env)
     _check_registered(env)
-    return EnvSpec(env, config, gym_id=env)
+    return EnvSpec(env, config, gym_id=env, frames=frames if _ATARI.search(env) else None)
 
 
 def check_env_id(env: str | Callable[..., Any]) -> None:
@@ -95,7 +105,10 @@ def make_env(
     """
     if spec.gym_id is not None:
         keywords = {"disable_env_checker": True, **spec.config}
-        return gymnasium.make(unchecked_spec(spec.gym_id), **keywords)
+        env: gymnasium.Env[Any, Any] = gymnasium.make(unchecked_spec(spec.gym_id), **keywords)
+        if spec.frames is None:
+            return env
+        return wrap_deepmind(env, spec.frames, skips="NoFrameskip" not in spec.gym_id)
     context = EnvContext(spec.config, worker_index, vector_index)
     env = _call_creator(spec.creator, context)
     if isinstance(env, gymnasium.Env) and not has_foreign_spaces(env):

@@ -20,6 +20,8 @@ class Step(NamedTuple):
         truncateds: [N] bool, the episode was cut (a time limit); its last state still has a value.
         final_obs: like `obs`, but a row that ended holds the true last observation of its episode.
             The same object as `obs` when no row ended.
+        goes_on: [N] bool, the episode ended but not the game that its reward is counted for (a life
+            was lost); None where that is true of no row.
         valid: [N] bool; False for a row that only carried an autoreset and is not a transition.
     """
 
@@ -29,6 +31,7 @@ class Step(NamedTuple):
     truncateds: np.ndarray
     final_obs: Any
     valid: np.ndarray
+    goes_on: np.ndarray | None = None
 
 
 class VectorEnv(abc.ABC):

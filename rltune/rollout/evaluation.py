@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rltune.algorithm_config import AlgorithmConfig
+from rltune.envs.atari import Frames
 from rltune.envs.make import resolve_env
 from rltune.envs.vector import make_vector_env
 from rltune.policy import Policy
@@ -27,7 +28,7 @@ class Evaluator:
         n = min(config.num_envs_per_worker, self._episodes)
         env_config = {**config.env_config, **config.evaluation_config.get("env_config", {})}
         self._envs = make_vector_env(
-            resolve_env(config.env, env_config),
+            resolve_env(config.env, env_config, Frames.of(config.to_dict())),
             n,
             [seed_sequence(config.seed, "evaluation_env", i) for i in range(n)],
         )
@@ -51,6 +52,8 @@ class Evaluator:
             reward += step.rewards
             length += step.valid
             ended = step.terminateds | step.truncateds
+            if step.goes_on is not None:
+                ended &= ~step.goes_on
             endless = length >= MAX_EPISODE_STEPS
             if endless.any():
                 logger.warning(

@@ -13,6 +13,7 @@ import numpy as np
 from rltune import registry
 from rltune import sample_batch as columns
 from rltune.algorithm_config import AlgorithmConfig
+from rltune.envs.atari import Frames
 from rltune.envs.filters import RewardNormalizer
 from rltune.envs.make import resolve_env
 from rltune.envs.vector import VectorEnv, make_vector_env
@@ -91,7 +92,7 @@ class RolloutWorker:
         first = max(self._worker_index - 1, 0) * n
         self._first_env, self._num_envs = first, n
         seeds = [seed_sequence(config.seed, "env", first + i, restarts) for i in range(n)]
-        spec = resolve_env(config.env, config.env_config)
+        spec = resolve_env(config.env, config.env_config, Frames.of(config.to_dict()))
         self._envs: VectorEnv = make_vector_env(spec, n, seeds, worker_index=self._worker_index)
         self.spaces = (self._envs.single_observation_space, self._envs.single_action_space)
         self.policy = Policy.build(self._pieces, config, *self.spaces)
@@ -207,10 +208,11 @@ class RolloutWorker:
             ended = np.flatnonzero(step.terminateds | step.truncateds)
             if len(ended):
                 finals.append((t, ended, policy.preprocessor(step.final_obs)[ended]))
-                rewards += self._episode_reward[ended].tolist()
-                lengths += self._episode_length[ended].tolist()
-                self._episode_reward[ended] = 0
-                self._episode_length[ended] = 0
+                over = ended if step.goes_on is None else ended[~step.goes_on[ended]]
+                rewards += self._episode_reward[over].tolist()
+                lengths += self._episode_length[over].tolist()
+                self._episode_reward[over] = 0
+                self._episode_length[over] = 0
         obs[steps] = self._obs
         began = clock()
         fragment = SampleBatch(
