@@ -83,16 +83,20 @@ class TfUpdater(CompiledUpdater):
     def __init__(self, settings: UpdaterSettings):
         _prepare(settings)
         super().__init__(settings, OPS)
-        self._programs: dict[tuple[Columns, tuple[str, ...]], Any] = {}
+        self._programs: dict[Any, Any] = {}
 
     def _call(self, tables: Tables) -> tuple[State, Tensor, dict[str, Tensor]]:
-        static = tables.columns, tables.names
-        if static not in self._programs:
-            loop = partial(self._loop, *static)
-            self._programs[static] = tf.function(loop, autograph=False, jit_compile=True)
-        return self._programs[static](  # type: ignore[no-any-return]
-            self._state, tables.matrices, tables.index, tables.coeffs, tf.constant(tables.steps)
+        # Tensors handed to the function of their shapes cost a third of arrays that it has to look at.
+        tensors = tf.nest.map_structure(
+            tf.constant, (tables.matrices, tables.index, tables.coeffs, tables.steps)
         )
+        rows = len(next(iter(tables.matrices.values())))
+        key = tables.columns, tables.names, tables.index.shape, rows
+        if key not in self._programs:
+            loop = partial(self._loop, tables.columns, tables.names)
+            function = tf.function(loop, autograph=False, jit_compile=True)
+            self._programs[key] = function.get_concrete_function(self._state, *tensors)
+        return self._programs[key](self._state, *tensors)  # type: ignore[no-any-return]
 
     def _loop(
         self,
