@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What jax has compiled for one session of tests serves the next, apart from what the user's runs have."""
+    cache = getattr(config, "cache", None)
+    os.environ.setdefault("RLTUNE_JAX_CACHE", str(cache.mkdir("jax")) if cache else "off")
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +34,6 @@ def log_level() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """The one local Ray of a test session: 4 CPUs, 2 GPUs and 3 `hi`, whatever the machine has."""
-    import os
-
     os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
