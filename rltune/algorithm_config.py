@@ -43,6 +43,10 @@ class ModelConfig(Config):
         return "model"
 
 
+SWITCHES = {"use_pytorch": "torch", "eager": "tf", "eager_tracing": "tf"}
+"""RLlib's keys that choose a framework, and which. tensorflow's updates are compiled, eager or not."""
+
+
 @dataclass(frozen=True)
 class AlgorithmConfig(Config):
     """Settings of every algorithm. Defaults that differ from RLlib's say so in their help."""
@@ -156,11 +160,14 @@ class AlgorithmConfig(Config):
                 if key in raw:
                     problems.append(f"'{alias}' is an alias of '{key}'; give one of them")
                 raw[key] = raw.pop(alias)
-        use_pytorch = raw.pop("use_pytorch", False)
-        if not isinstance(use_pytorch, bool):
-            problems.append(f"'use_pytorch' is {use_pytorch!r}; it must be true or false")
-        elif use_pytorch and raw.setdefault("framework", "torch") not in ("torch", "auto"):
-            problems.append(f"'use_pytorch' contradicts framework {raw['framework']!r}")
+        for key, framework in SWITCHES.items():
+            asked = raw.pop(key, False)
+            if not isinstance(asked, bool):
+                problems.append(f"{key!r} is {asked!r}; it must be true or false")
+            elif asked and raw.setdefault("framework", framework) not in (framework, "auto"):
+                problems.append(f"{key!r} contradicts framework {raw['framework']!r}")
+            elif asked:
+                _say_framework(key, raw["framework"])
         return raw
 
     def problems(self) -> Iterator[str]:
@@ -223,3 +230,9 @@ class AlgorithmConfig(Config):
 def _warn_obsolete(key: str) -> None:
     """Once per process: a config is read several times."""
     logger.warning("config key %r changes nothing: %s", key, OBSOLETE[key])
+
+
+@cache
+def _say_framework(key: str, framework: str) -> None:
+    """Once per process, as above."""
+    logger.warning("config key %r means framework %s", key, framework)

@@ -95,8 +95,6 @@ UNSUPPORTED = {
     "softmax_temp": "soft-Q exploration is not there yet",
     "per_worker_exploration": "belongs to APEX, which is not there yet",
     "worker_side_prioritization": "belongs to APEX, which is not there yet",
-    "eager": "use framework: tf",
-    "eager_tracing": "use framework: tf",
     "no_eager_on_workers": "rollout workers act in numpy",
     "optimizer": "each algorithm has one optimizer, Adam: set lr, adam_epsilon and grad_clip",
     "no_final_linear": "the last layer is always linear and of the size that the actions need",

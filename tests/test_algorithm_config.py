@@ -212,7 +212,23 @@ def test_aliases() -> None:
     assert DQNConfig.from_dict({"grad_norm_clipping": None}).grad_clip is None
     assert PPOConfig.from_dict({"use_pytorch": True}).framework == "torch"
     assert PPOConfig.from_dict({"use_pytorch": True, "framework": "auto"}).framework == "auto"
-    assert PPOConfig.from_dict({"use_pytorch": False}).framework == "auto"
+    assert PPOConfig.from_dict({"use_pytorch": False, "eager": False}).framework == "auto"
+
+
+@pytest.mark.parametrize(
+    ("raw", "framework"),
+    [({"use_pytorch": True}, "torch"), ({"eager": True}, "tf"), ({"eager_tracing": True}, "tf")],
+)
+def test_switches_of_rllib_choose_the_framework_and_say_so_once(
+    raw: dict[str, Any], framework: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rltune.algorithm_config._say_framework.cache_clear()
+    for _ in range(2):
+        assert PPOConfig.from_dict(raw).framework == framework
+    (key,) = raw
+    assert caplog.messages == [f"config key {key!r} means framework {framework}"]
+    with pytest.raises(ConfigError, match=f"{key!r} contradicts framework 'jax'"):
+        PPOConfig.from_dict({**raw, "framework": "jax"})
 
 
 def test_where_the_value_function_shares_layers() -> None:
