@@ -40,6 +40,11 @@ class SampleBatch(dict[str, np.ndarray]):
         """The kept rows of a time-major batch [T, N, ...], flat, environment by environment: so a batch is the same
         however its environments were spread over workers. `keep` is a boolean [T, N]."""
         names = list(self) if columns is None else columns
+        if keep.all():
+            flat = (keep.size,)
+            return SampleBatch(
+                {k: self[k].swapaxes(0, 1).reshape(flat + self[k].shape[2:]) for k in names}
+            )
         kept = keep.swapaxes(0, 1)
         return SampleBatch({k: self[k].swapaxes(0, 1)[kept] for k in names})
 

@@ -94,6 +94,8 @@ class RowResetVectorEnv(VectorEnv):
         self.single_action_space = env.single_action_space
         self._streams = [SeedStream(sequence) for sequence in sequences]
         env.action_space = _AcceptsAll()
+        self._valid = np.ones(self.num_envs, bool)
+        self._valid.setflags(write=False)  # one array serves every step
 
     @staticmethod
     def fits(env: Any) -> bool:
@@ -134,8 +136,8 @@ class RowResetVectorEnv(VectorEnv):
             final_obs = obs.copy()
             self._reset_rows(obs, ended)
         self.obs = obs
-        rewards, valid = np.array(rewards, np.float32), np.ones(self.num_envs, bool)
-        return Step(obs, rewards, terminateds, truncateds, final_obs, valid)
+        rewards = np.array(rewards, np.float32)
+        return Step(obs, rewards, terminateds, truncateds, final_obs, self._valid)
 
     def get_state(self) -> dict[str, Any]:
         """The environment's arrays and the seed streams."""

@@ -35,10 +35,10 @@ class Distribution(Protocol):
 def _inverse_cdf(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Category per row of logits [N, n] for uniform [N] in [0, 1). Never one whose probability is 0: `uniform` may be
     exactly 0, which belongs to the first category that has a share."""
-    weights = np.exp(logits - logits.max(-1, keepdims=True))
-    cumulative = np.cumsum(weights, -1)
-    picked = np.sum(cumulative <= uniform[:, None] * cumulative[:, -1:], -1)
-    return np.asarray(np.minimum(picked, logits.shape[-1] - 1))
+    columns = logits.T  # one row a category: numpy is at its best along the last axis
+    cumulative = np.add.accumulate(np.exp(columns - np.maximum.reduce(columns, 0)), 0)
+    picked = np.add.reduce(cumulative <= uniform * cumulative[-1], 0)
+    return np.asarray(np.minimum(picked, len(columns) - 1))
 
 
 class Categorical:

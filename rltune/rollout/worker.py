@@ -180,52 +180,52 @@ class RolloutWorker:
         exploration = coeffs.get("epsilon", 1.0)
         spec = policy.preprocessor.spec
         obs = np.empty((steps + 1, n, *spec.shape), spec.dtype)
+        actions = np.empty((steps, n, *policy.actions.shape), policy.actions.dtype)
+        inputs = np.empty((steps, n, policy.distribution.num_inputs), np.float32)
         got = np.empty((steps, n), np.float32)
         terminateds, truncateds, valid = (np.empty((steps, n), bool) for _ in range(3))
-        actions, inputs = [], []
         finals: list[tuple[int, np.ndarray, np.ndarray]] = []
-        clock = time.perf_counter
+        preprocess, filtered, to_env = policy.preprocessor, policy.filter.apply, policy.actions.to_env
+        act, env_step, clock = policy.act, self._envs.step, time.perf_counter
+        now, acting, stepping = self._obs, 0.0, 0.0
         for t in range(steps):
             began = clock()
-            obs[t] = self._obs
-            action, dist_inputs = policy.act(policy.filter.apply(self._obs), noise[t], exploration)
+            obs[t] = now
+            action, inputs[t] = act(filtered(now), noise[t], exploration)
+            actions[t] = action
             acted = clock()
-            step = self._envs.step(policy.actions.to_env(action))
+            step = env_step(to_env(action))
             stepped = clock()
-            perf["inference_s"] += acted - began
-            perf["env_s"] += stepped - acted
-            actions.append(action)
-            inputs.append(dist_inputs)
-            got[t], terminateds[t], truncateds[t], valid[t] = (
-                step.rewards,
-                step.terminateds,
-                step.truncateds,
-                step.valid,
-            )
-            self._obs = policy.preprocessor(step.obs)
+            acting += acted - began
+            stepping += stepped - acted
+            now = preprocess(step.obs)
+            got[t], valid[t] = step.rewards, step.valid
+            terminateds[t], truncateds[t] = step.terminateds, step.truncateds
             self._episode_reward += step.rewards
             self._episode_length += step.valid
-            ended = np.flatnonzero(step.terminateds | step.truncateds)
+            (ended,) = (step.terminateds | step.truncateds).nonzero()
             if len(ended):
-                finals.append((t, ended, policy.preprocessor(step.final_obs)[ended]))
+                finals.append((t, ended, preprocess(step.final_obs)[ended]))
                 over = ended if step.goes_on is None else ended[~step.goes_on[ended]]
                 rewards += self._episode_reward[over].tolist()
                 lengths += self._episode_length[over].tolist()
                 self._episode_reward[over] = 0
                 self._episode_length[over] = 0
-        obs[steps] = self._obs
+        self._obs = obs[steps] = now
         began = clock()
         fragment = SampleBatch(
             {
                 columns.OBS: obs[:-1],
-                columns.ACTIONS: np.stack(actions),
+                columns.ACTIONS: actions,
                 columns.REWARDS: got,
                 columns.TERMINATEDS: terminateds,
                 columns.TRUNCATEDS: truncateds & ~terminateds,
                 columns.VALID: valid,
             }
         )
-        self._finish(fragment, obs, np.stack(inputs), finals)
+        self._finish(fragment, obs, inputs, finals)
+        perf["env_s"] += stepping
+        perf["inference_s"] += acting
         perf["processing_s"] += clock() - began
         return fragment
 
@@ -267,7 +267,9 @@ class RolloutWorker:
         values = np.zeros(fragment[columns.REWARDS].shape, np.float32)
         values[-1] = self.policy.value(next_obs)
         for t, rows, last in finals:
-            values[t, rows] = self.policy.value(self.policy.filter.apply(last))
+            if (cut := fragment[columns.TRUNCATEDS][t, rows]).any():
+                last_obs = self.policy.filter.apply(last[cut])
+                values[t, rows[cut]] = self.policy.value(last_obs)
         values[fragment[columns.TERMINATEDS]] = 0.0
         return values
 
