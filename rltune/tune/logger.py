@@ -146,7 +146,7 @@ class TFLogger(Logger):
     """TensorBoard events: `ray/tune/<key>` at step `timesteps_total` or `training_iteration`.
 
     Keys of nested results are joined by `/`; what is no number is left out. `close` adds the config
-    to the HParams page. Raises ImportError where tensorboardX is missing.
+    to the HParams page, and raises ImportError where tensorboardX, which that takes, is missing.
     """
 
     PREFIX = "ray/tune/"
@@ -175,9 +175,11 @@ class TFLogger(Logger):
             for key, value in flatten_dict(plain(self.config)).items()
             if isinstance(value, bool | int | float | str)
         }
-        if hparams and self._tags:
-            self._file.write_hparams(hparams, self._tags)
-        self._file.close()
+        try:
+            if hparams and self._tags:
+                self._file.write_hparams(hparams, self._tags)
+        finally:
+            self._file.close()
 
 
 DEFAULT_LOGGERS: tuple[type[Logger], ...] = (JsonLogger, CSVLogger, TFLogger)

@@ -11,22 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rltune.tune.event_file import EventFile, _formats
+from rltune.tune.crc32c import crc32c
+from rltune.tune.event_file import EventFile
 from rltune.tune.logger import TFLogger
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_events(path: Path) -> list[Any]:
-    """The events of a file, its checksums verified."""
-    formats, data, events = _formats(), path.read_bytes(), []
+    """The events of a file, its checksums verified, as tensorboardX reads them."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import masked_crc32c
+
+    data, events = path.read_bytes(), []
     while data:
         (length,) = struct.unpack("<Q", data[:8])
         body = data[12 : 12 + length]
         for start, part in ((8, data[:8]), (12 + length, body)):
             (checksum,) = struct.unpack("<I", data[start : start + 4])
-            assert checksum == formats.masked_crc32c(part)
-        events.append(formats.Event.FromString(body))
+            assert checksum == masked_crc32c(part)
+        events.append(Event.FromString(body))
         data = data[16 + length :]
     return events
 
@@ -48,6 +52,32 @@ def test_an_event_is_in_the_file_at_once(tmp_path: Path) -> None:
     assert event.step == 7 and scalars(event) == {"a": 1.5, "b": -2.0}
     assert event.wall_time > 1e9
     file.close()
+
+
+def test_numbers_of_every_kind_are_read_back(tmp_path: Path) -> None:
+    wanted = {
+        "zero": 0.0,
+        "huge": 1e300,
+        "small": -1e-300,
+        "nan": np.nan,
+        "é" * 200: 2.0,
+        "true": True,
+    }
+    file = EventFile(str(tmp_path))
+    file.write(wanted, step=2**40)
+    _, event = read_events(only_file(tmp_path))
+    assert event.step == 2**40
+    expected = {**wanted, "huge": np.inf, "small": -0.0}
+    np.testing.assert_array_equal(list(scalars(event).values()), list(expected.values()))
+    assert list(scalars(event)) == list(wanted)
+
+
+@pytest.mark.parametrize("length", [4, 8, 255, 256, 257, 259, 3000])
+def test_the_checksum_is_tensorboardx_s(length: int) -> None:
+    from tensorboardX.crc32c import _crc32c
+
+    data = np.random.default_rng(length).bytes(length)
+    assert crc32c(data) == _crc32c(data)
 
 
 def test_t6_4_tags_and_steps(tmp_path: Path) -> None:
@@ -100,6 +130,7 @@ import sys
 from rltune.tune.logger import UnifiedLogger
 logger = UnifiedLogger({"lr": 0.1}, sys.argv[1])
 logger.on_result({"training_iteration": 1})
+assert "tensorboardX" not in sys.modules  # it would be the slowest import before the first result
 logger.close()
 assert "tensorboardX" in sys.modules
 assert not [name for name in sys.modules if name.split(".")[0] in ("torch", "ray")]
