@@ -25,7 +25,7 @@ from rltune.envs.filters import NoFilter, RewardNormalizer
 from rltune.envs.spaces import ObsSpec, unsupported_reason
 from rltune.frameworks import choose, choose_framework, for_images
 from rltune.learner import Learner
-from rltune.metrics import EpisodeMetrics, SamplerPerf
+from rltune.metrics import EpisodeMetrics, Timers
 from rltune.models.distributions import Distribution
 from rltune.models.encoders import image_problems
 from rltune.models.networks import Model
@@ -227,14 +227,13 @@ class Algorithm(AlgorithmState):
         # Whoever asks for actions must not change training.
         self._caller_rng = stream(config.seed, "compute_action")
         self.metrics = EpisodeMetrics(config.metrics_smoothing_episodes)
-        self.perf = SamplerPerf()
+        self.timers = Timers()
         self._reward_filter = (
             RewardNormalizer(1, config.gamma) if config.normalize_rewards else NoFilter()
         )
         self.adapted = config.adaptive()
         self.num_steps_sampled = self.num_steps_trained = 0
         self._exact = True
-        self._sampling_s = 0.0
         self._rollout_steps = config.rollout_fragment_length or self._fitting_fragment(config)
 
     @classmethod
@@ -250,17 +249,17 @@ class Algorithm(AlgorithmState):
         With `sample_async` the next one begins here too, so that it has the weights from before the update that
         follows; only the first of all is waited for from its beginning.
         """
-        began = time.perf_counter()
-        rollouts = self.workers.sample(self._orders(coeffs), self._rollout_steps)
-        self.policy.filter.merge([r.filter_deltas["obs"] for r in rollouts])
-        self._reward_filter.merge([r.filter_deltas["reward"] for r in rollouts])
-        if self.cfg.sample_async:
-            self.workers.start(self._orders(coeffs), self._rollout_steps)
-        self._sampling_s += time.perf_counter() - began
+        with self.timers.measure("sampling_s"):
+            rollouts = self.workers.sample(self._orders(coeffs), self._rollout_steps)
+            self.policy.filter.merge([r.filter_deltas["obs"] for r in rollouts])
+            self._reward_filter.merge([r.filter_deltas["reward"] for r in rollouts])
+            if self.cfg.sample_async:
+                self.workers.start(self._orders(coeffs), self._rollout_steps)
         for rollout in rollouts:
             self.metrics.add(rollout.episode_rewards, rollout.episode_lengths)
-            self.perf.add(rollout.perf, rollout.steps)
-            self.num_steps_sampled += rollout.steps
+        steps = sum(rollout.steps for rollout in rollouts)
+        self.timers.add_work([rollout.perf for rollout in rollouts], steps)
+        self.num_steps_sampled += steps
         return rollouts
 
     def _orders(self, coeffs: dict[str, float]) -> Orders:
@@ -269,8 +268,9 @@ class Algorithm(AlgorithmState):
 
     def _train(self) -> dict[str, Any]:
         began, before = time.monotonic(), self.num_steps_sampled
-        self._sampling_s = self.workers.calls_s = 0.0
         learner_stats: dict[str, Any] = {}
+        self.timers.start()
+        self.learner.update_s = self.workers.calls_s = 0.0
         while True:
             learner_stats = self._checked_step() or learner_stats
             sampled = self.num_steps_sampled - before
@@ -281,8 +281,6 @@ class Algorithm(AlgorithmState):
             **self.metrics.pop(),
             "timesteps_this_iter": sampled,
             "timesteps_total": self.num_steps_sampled,
-            "sampler_perf": self.perf.pop(),
-            "perf": {"sampling_s": self._sampling_s, "calls_s": self.workers.calls_s},
             "num_healthy_workers": self.workers.num_healthy if self.cfg.num_workers else 0,
             "num_worker_restarts": self.workers.num_restarts,
             "weights_version": self.learner.weights_version,
@@ -301,6 +299,9 @@ class Algorithm(AlgorithmState):
         interval = self.cfg.evaluation_interval
         if interval and (self.iteration + 1) % interval == 0:
             result["evaluation"] = self.evaluate()
+        self.timers.add("update_s", self.learner.update_s)
+        self.timers.add("calls_s", self.workers.calls_s)
+        result["perf"], result["sampler_perf"] = self.timers.pop()
         if callback := self.cfg.callbacks.get("on_train_result"):
             callback({"trainer": self, "result": result})
         return result

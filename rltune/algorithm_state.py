@@ -15,7 +15,7 @@ from rltune.effective import Use, check_values
 from rltune.envs.filters import NoFilter, RewardNormalizer
 from rltune.envs.space_json import space_to_dict
 from rltune.learner import Learner
-from rltune.metrics import EpisodeMetrics
+from rltune.metrics import EpisodeMetrics, Timers
 from rltune.policy import Policy
 from rltune.rollout.evaluation import Evaluator
 from rltune.rollout.worker_set import WorkerSet
@@ -39,6 +39,7 @@ class AlgorithmState(Trainable):
     policy: Policy
     learner: Learner
     metrics: EpisodeMetrics
+    timers: Timers
     observation_space: Any
     action_space: Any
     num_steps_sampled: int
@@ -187,7 +188,8 @@ class AlgorithmState(Trainable):
         self._sync_policy()
 
     def _sync_policy(self) -> None:
-        self.policy.set_weights(self.learner.get_weights(), self.learner.weights_version)
+        with self.timers.measure("weights_s"):
+            self.policy.set_weights(self.learner.get_weights(), self.learner.weights_version)
 
     # The numbers that training uses.
 

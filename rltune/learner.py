@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ class Learner:
     ):  # fmt: skip
         self.framework, self.device = framework, device
         self._loss, self._has_target, self._threads = loss, has_target, threads
+        self.update_s = 0.0  # spent in updates since whoever wants to know set it to 0
         self._spec = ParamSpec((), ())
         self.reset(model, rng)
 
@@ -48,7 +50,9 @@ class Learner:
         Raises FloatingPointError when the loss leaves the finite numbers: nothing good comes after that.
         """
         self.coeffs_in_use = dict(coeffs)
+        began = time.perf_counter()
         stats, rows = self._updater.update(batch, index, coeffs)
+        self.update_s += time.perf_counter() - began
         for name, values in stats.items():
             if not np.isfinite(values).all():
                 step = int(np.argmin(np.isfinite(values)))

@@ -199,6 +199,18 @@ class TestResults:
         assert perf.keys() == {"mean_env_wait_ms", "mean_inference_ms", "mean_processing_ms"}
         assert all(0 < ms < 1000 for ms in perf.values())
 
+    def test_perf_says_where_the_time_of_an_iteration_went(self) -> None:
+        algorithm = make("PPO", evaluation_interval=1)
+        algorithm.train()
+        result = algorithm.train()
+        perf = result["perf"]
+        parts = ["sampling_s", "update_s", "weights_s", "other_s"]
+        work = ["env_s", "inference_s", "processing_s"]
+        assert set(perf) == {*parts, *work, "calls_s", "runner_s"}
+        assert all(perf[name] > 0 for name in (*parts, *work, "runner_s"))
+        assert sum(perf[name] for name in parts) <= result["time_this_iter_s"]
+        assert sum(perf[name] for name in work) <= perf["sampling_s"]
+
     def test_usage_is_measured_unless_switched_off(self) -> None:
         assert PPO({"env": TruncatedEnv, "train_batch_size": 64}).config["log_sys_usage"] is True
         assert make("PPO").config["log_sys_usage"] is False

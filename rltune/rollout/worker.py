@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,8 +47,8 @@ class Rollout:
 
     batch: SampleBatch
     steps: int
-    episode_rewards: list[float]
-    episode_lengths: list[int]
+    episode_rewards: np.ndarray
+    episode_lengths: np.ndarray
     weights_version: int
     filter_deltas: dict[str, Any]
     starts: np.ndarray
@@ -62,6 +62,20 @@ class Rollout:
     def from_dict(cls, values: dict[str, Any]) -> Rollout:
         """The inverse of `to_dict`."""
         return cls(**{**values, "batch": SampleBatch(values["batch"])})
+
+
+class Episodes(NamedTuple):
+    """Episodes that have ended: arrays of one or several of them."""
+
+    rewards: list[np.ndarray]
+    lengths: list[np.ndarray]
+
+    def joined(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards (float64) and lengths (int64) of all of them."""
+        none: tuple[np.ndarray, np.ndarray] = np.zeros(0), np.zeros(0, np.int64)
+        return (
+            (np.concatenate(self.rewards), np.concatenate(self.lengths)) if self.rewards else none
+        )
 
 
 class RolloutWorker:
@@ -122,14 +136,13 @@ class RolloutWorker:
             self.policy.filter.set_state(orders.filters["obs"])
         if self._normalizer and "reward" in orders.filters:
             self._normalizer.set_state(orders.filters["reward"])
-        rewards: list[float] = []
-        lengths: list[int] = []
+        episodes = Episodes([], [])
         perf = {"env_s": 0.0, "inference_s": 0.0, "processing_s": 0.0}
         starts, self._starts = self._starts, np.zeros(self._num_envs, bool)
         whole = self._config.batch_mode == "complete_episodes"
         sampled, wanted = 0, steps * self._num_envs if whole else 0
         while True:
-            fragment = self._run(steps, orders.coeffs, rewards, lengths, perf)
+            fragment = self._run(steps, orders.coeffs, episodes, perf)
             sampled += int(fragment[columns.VALID].sum())
             if whole and self._pending is not None:
                 fragment = SampleBatch.concat([self._pending, fragment])
@@ -163,18 +176,13 @@ class RolloutWorker:
         perf["processing_s"] += now - began
         perf["total_s"] = now - arrived
         return Rollout(
-            batch, sampled, rewards, lengths, self.policy.weights_version, deltas, starts, perf
+            batch, sampled, *episodes.joined(), self.policy.weights_version, deltas, starts, perf
         )
 
     def _run(
-        self,
-        steps: int,
-        coeffs: dict[str, float],
-        rewards: list[float],
-        lengths: list[int],
-        perf: dict[str, float],
+        self, steps: int, coeffs: dict[str, float], episodes: Episodes, perf: dict[str, float]
     ) -> SampleBatch:
-        """The sampling loop: nothing in it is per environment. Finished episodes go to `rewards`, `lengths`."""
+        """The sampling loop: nothing in it is per environment. Finished episodes go to `episodes`."""
         policy, n = self.policy, self._num_envs
         noise = np.stack([policy.distribution.noise(rng, steps) for rng in self._rngs], 1)
         exploration = coeffs.get("epsilon", 1.0)
@@ -185,7 +193,11 @@ class RolloutWorker:
         got = np.empty((steps, n), np.float32)
         terminateds, truncateds, valid = (np.empty((steps, n), bool) for _ in range(3))
         finals: list[tuple[int, np.ndarray, np.ndarray]] = []
-        preprocess, filtered, to_env = policy.preprocessor, policy.filter.apply, policy.actions.to_env
+        preprocess, filtered, to_env = (
+            policy.preprocessor,
+            policy.filter.apply,
+            policy.actions.to_env,
+        )
         act, env_step, clock = policy.act, self._envs.step, time.perf_counter
         now, acting, stepping = self._obs, 0.0, 0.0
         for t in range(steps):
@@ -207,8 +219,8 @@ class RolloutWorker:
             if len(ended):
                 finals.append((t, ended, preprocess(step.final_obs)[ended]))
                 over = ended if step.goes_on is None else ended[~step.goes_on[ended]]
-                rewards += self._episode_reward[over].tolist()
-                lengths += self._episode_length[over].tolist()
+                episodes.rewards.append(self._episode_reward[over])
+                episodes.lengths.append(self._episode_length[over])
                 self._episode_reward[over] = 0
                 self._episode_length[over] = 0
         self._obs = obs[steps] = now

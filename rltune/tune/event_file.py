@@ -109,7 +109,8 @@ def _summaries() -> Callable[..., Iterable[Any]]:
         from tensorboardX.summary import hparams
     finally:
         sys.meta_path.remove(finder)
-    return hparams
+    summaries: Callable[..., Iterable[Any]] = hparams
+    return summaries
 
 
 class _NoTorch(MetaPathFinder):

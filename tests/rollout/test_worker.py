@@ -261,7 +261,7 @@ class TestState:
         expected, got = sampler.sample(13), other.sample(13)
         for column, values in expected.batch.items():
             np.testing.assert_array_equal(got.batch[column], values)
-        assert got.episode_rewards == expected.episode_rewards
+        assert got.episode_rewards.tolist() == expected.episode_rewards.tolist()
         assert got.steps == expected.steps
 
     def test_what_cannot_be_restored_starts_afresh_and_says_so(self) -> None:
@@ -270,7 +270,7 @@ class TestState:
         assert not sampler.worker.set_state(sampler.worker.get_state())
         rollout = sampler.sample(3)
         assert rollout.starts.all()
-        assert rollout.episode_lengths == rollout.episode_rewards == [3]
+        assert rollout.episode_lengths.tolist() == rollout.episode_rewards.tolist() == [3]
 
     def test_only_the_first_rollout_starts(self) -> None:
         sampler = Sampler(DQN, env="CartPole-v1", num_envs_per_worker=2)
