@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rltune import result as keys
@@ -26,18 +26,21 @@ _TEXT = re.compile(r"\s*(>=|<=|>|<)\s*(\S+)\s*")
 @dataclass(frozen=True)
 class Milestones:
     """The results of a trial after which there is more to do than to log them. `seen`: an iteration
-    that was decided on before, and is repeated.
+    that was decided on before, and is repeated. `decided`: criteria of those that are decided on.
     """
 
     stop: Mapping[str, Any]
     checkpoint_freq: int = 0
     checkpoint_at_end: bool = False
     seen: int = 0
+    decided: Mapping[str, Any] = field(default_factory=dict)
 
     def is_one(self, result: Mapping[str, Any]) -> bool:
         """Raises TuneError as `reached`."""
         repeated = result[keys.TRAINING_ITERATION] == self.seen
-        return repeated or self.is_last(result) or self.is_saved(result)
+        if repeated or self.is_last(result) or self.is_saved(result):
+            return True
+        return reached(self.decided, result) is not None
 
     def is_last(self, result: Mapping[str, Any]) -> bool:
         """Whether the result is done or fulfils a criterion. Raises TuneError as `reached`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from rltune.resources import Resources
@@ -16,6 +16,7 @@ from rltune.tune.function_runner import FunctionRunner
 from rltune.tune.host import StartOrder
 from rltune.tune.log_writer import LogWriter
 from rltune.tune.plain import plain
+from rltune.tune.stopping import Milestones
 from rltune.tune.trial import Trial
 
 # How long the end of a trial waits for its loggers, so that what the experiment's state calls
@@ -56,7 +57,7 @@ class TrialExecutor(ABC):
     """The life of trials in terms of hosts; where a host lives is up to the subclasses.
 
     One `train` is outstanding per running trial, from `start_trial` or `continue_training` until
-    `fetch_result`. With `run_ahead` it may bring several results, fetched one by one; nothing else is
+    `fetch_result`. With `undecided_until` it may bring several results, fetched one by one; nothing else is
     done with a trial while it `has_more` of them, since its process has done what they tell.
     Failures of a trial are TrialFailure, whatever its code raised.
 
@@ -81,7 +82,8 @@ class TrialExecutor(ABC):
         self.checkpoints_in_use = CheckpointsInUse()
         self._restoring: dict[str, str] = {}  # the checkpoint that a trial starts from, by trial id
         self.changes = 0  # how often a trial has changed its state
-        self.run_ahead = False  # whether results with no milestone need not be waited for
+        # By which criteria a trial's results are decided on; None: any may be, and is waited for.
+        self.undecided_until: Callable[[Trial], Mapping[str, float] | None] = lambda trial: None
         self.replaying = False  # whether schedulers are shown what has happened already
 
     # Where trials run.
@@ -176,14 +178,17 @@ class TrialExecutor(ABC):
             checkpoint.storage if restores else None,
             checkpoint.inherits,
             rebuilds,
-            trial.milestones() if self._may_run_ahead(trial) else None,
+            self._milestones(trial),
         )
         trial.runner.start(order, checkpoint.value)
         trial.runner.begin_train()
 
-    def _may_run_ahead(self, trial: Trial) -> bool:
-        """A function is held up at each report until that is processed."""
-        return self.run_ahead and not issubclass(trial.get_trainable_cls(), FunctionRunner)
+    def _milestones(self, trial: Trial) -> Milestones | None:
+        """None for a function, which is held up at each report until that is processed."""
+        decided = self.undecided_until(trial)
+        if decided is None or issubclass(trial.get_trainable_cls(), FunctionRunner):
+            return None
+        return trial.milestones(decided)
 
     def continue_training(self, trial: Trial) -> None:
         """Asks a running trial for its next iteration."""

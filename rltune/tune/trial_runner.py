@@ -92,7 +92,7 @@ class TrialRunner(TrialTable):
         journal = self.state.journal if self.state else None
         self._decisions = Decisions(self, self._audience, trial_executor, journal)
         self._donors = self._decisions.donors
-        trial_executor.run_ahead = not self.scheduler_alg.decides()
+        trial_executor.undecided_until = self.scheduler_alg.undecided_until
         trial_executor.on_record = journal.note if journal else None
         trial_executor.log_writer = self._log_writer = LogWriter()
         trial_executor.on_status = board.show_status if board else None

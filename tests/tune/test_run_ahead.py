@@ -7,6 +7,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -17,7 +18,12 @@ from rltune.tune.error import TrialFailure
 from rltune.tune.experiment import Experiment
 from rltune.tune.host import StartOrder, TrialHost
 from rltune.tune.ray_trial_executor import RayTrialExecutor
-from rltune.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from rltune.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
 from rltune.tune.stopping import Milestones
 from rltune.tune.suggest import BasicVariantGenerator
 from rltune.tune.trial import Trial
@@ -32,6 +38,23 @@ class Watches(FIFOScheduler):
 
     def on_trial_result(self, trial_runner: Any, trial: Any, result: dict[str, Any]) -> str:
         return self.CONTINUE
+
+
+class WatchesPopulation(PopulationBasedTraining):
+    def on_trial_result(self, trial_runner: Any, trial: Any, result: dict[str, Any]) -> str:
+        return super().on_trial_result(trial_runner, trial, result)
+
+
+def pbt(cls: type[PopulationBasedTraining], synch: bool = False) -> PopulationBasedTraining:
+    return cls(
+        "count",
+        metric="score",
+        perturbation_interval=3,
+        synch=synch,
+        seed=1,
+        log_config=False,
+        hyperparam_mutations={"x": [1, 2]},
+    )
 
 
 class Dawdles(Counter):
@@ -100,19 +123,49 @@ def test_a_failure_comes_after_the_results_before_it(tmp_path: Path) -> None:
     assert [counts(started.train()) for _ in range(3)] == [[1], [2, 3], [4, 5, "failed"]]
 
 
+@pytest.mark.usefixtures("patient")
+def test_a_result_that_is_decided_on_is_waited_for(tmp_path: Path) -> None:
+    started = begin(tmp_path, Milestones({}, decided={"count": 5}))
+    calls = [counts(started.train()) for _ in range(5)]
+    assert calls == [[1], [2, 3], [4, 5], [6], [7]]
+
+
 @pytest.mark.parametrize(
-    ("scheduler", "decides"),
+    ("scheduler", "until"),
     [
-        (FIFOScheduler(), False),
-        (Watches(), True),
-        (AsyncHyperBandScheduler(), True),
-        (TrialScheduler(), True),
+        (FIFOScheduler(), {}),
+        (Watches(), None),
+        (AsyncHyperBandScheduler(), None),
+        (TrialScheduler(), None),
+        (pbt(PopulationBasedTraining), {"count": 3}),
+        (pbt(PopulationBasedTraining, synch=True), {"count": 3}),
+        (pbt(WatchesPopulation), None),
     ],
 )
-def test_only_a_scheduler_that_never_decides_lets_trials_run_ahead(
-    scheduler: TrialScheduler, decides: bool
+def test_a_scheduler_says_what_it_does_not_decide_on(
+    scheduler: TrialScheduler, until: dict[str, float] | None
 ) -> None:
-    assert scheduler.decides() is decides
+    trial = Trial("__fake", {"x": 1})
+    scheduler.on_trial_add(MagicMock(), trial)
+    assert scheduler.undecided_until(trial) == until
+
+
+@pytest.mark.parametrize("synch", [False, True])
+def test_pbt_decides_on_none_of_the_results_that_it_says(synch: bool) -> None:
+    scheduler, trials = (
+        pbt(PopulationBasedTraining, synch),
+        [Trial("__fake", {"x": 1}) for _ in "12"],
+    )
+    runner = MagicMock(**{"get_trial.side_effect": {t.trial_id: t for t in trials}.get})
+    for trial in trials:
+        scheduler.on_trial_add(runner, trial)
+    for count in range(1, 10):
+        for trial in trials:
+            until, before = scheduler.undecided_until(trial), scheduler.get_state()
+            result = {"count": count, "score": count, "training_iteration": count}
+            scheduler.on_trial_result(runner, trial, result)
+            assert until is not None
+            assert (scheduler.get_state() == before) is (count < until["count"])
 
 
 @pytest.mark.ray

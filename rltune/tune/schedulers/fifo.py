@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rltune.tune.schedulers.trial_scheduler import TrialScheduler
@@ -19,9 +20,9 @@ class FIFOScheduler(TrialScheduler):
     ) -> str:
         return self.CONTINUE
 
-    def decides(self) -> bool:
-        """A subclass with a method of its own for results does."""
-        return type(self).on_trial_result is not FIFOScheduler.on_trial_result
+    def undecided_until(self, trial: Trial) -> Mapping[str, float] | None:
+        """A subclass with a method of its own for results decides."""
+        return {} if type(self).on_trial_result is FIFOScheduler.on_trial_result else None
 
     def choose_trial_to_run(self, trial_runner: TrialRunner) -> Trial | None:
         return trial_runner.first_that_fits("PENDING") or trial_runner.first_that_fits("PAUSED")

@@ -136,6 +136,15 @@ class PopulationBasedTraining(FIFOScheduler):
             self._exploit(trial_runner, trial.trial_id, best)
         return self.PAUSE if _others_wait(trial_runner) else self.CONTINUE
 
+    def undecided_until(self, trial: Trial) -> Mapping[str, float] | None:
+        """The time of its next comparison."""
+        if type(self).on_trial_result is not PopulationBasedTraining.on_trial_result:
+            return None
+        last = self._members[trial.trial_id].time
+        return {
+            self._objective.time_attr: self._next_round if self._synch else last + self._interval
+        }
+
     def on_trial_complete(
         self, trial_runner: TrialRunner, trial: Trial, result: dict[str, Any]
     ) -> None:

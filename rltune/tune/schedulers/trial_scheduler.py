@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ class TrialScheduler:
         """Whether the trial goes on after this result: CONTINUE, PAUSE or STOP."""
         raise NotImplementedError
 
-    def decides(self) -> bool:
-        """Whether `on_trial_result` may answer something else than CONTINUE, or look at trials that
-        have ended at that moment. If not, short iterations of a trial need not wait for it.
+    def undecided_until(self, trial: Trial) -> Mapping[str, float] | None:
+        """Criteria, as those of `stop`: as long as a result of the trial, which is about to start,
+        fulfils none of them, `on_trial_result` answers CONTINUE, takes note of nothing and looks at
+        no other trial, so that short iterations need not wait for it. None: that may be any result.
         """
-        return True
+        return None
 
     def on_trial_complete(
         self, trial_runner: TrialRunner, trial: Trial, result: dict[str, Any]
