@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
     "batch_mode": "complete_episodes",
     "timesteps_per_iteration": 200,
     "min_iter_time_s": 1e-6,
+    "preprocessor_pref": None,
     "observation_filter": "MeanStdFilter",
     "normalize_rewards": True,
     "clip_rewards": True,
@@ -96,7 +97,7 @@ REFUSED = {
     ("DQN", "vf_share_layers"),
     ("DQN", "batch_mode"),
 }
-NEEDS_RAY = {"num_workers"}  # tests/rollout/test_worker_set.py
+NEEDS_RAY = {"num_workers", "sample_async"}  # tests/rollout
 
 CASES = [
     (name, key)
