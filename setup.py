@@ -15,6 +15,7 @@ REQUIRED = [
     "jax>=0.6,<1",
     "safetensors>=0.4.3",
     "tensorboardX>=2.6.2",
+    "google-crc32c>=1.5",
     "pyyaml>=6",
     "click>=8.1",
     "psutil>=5.9",

@@ -19,10 +19,10 @@ from importlib.abc import MetaPathFinder
 from threading import get_ident
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
 from rltune.tune.append_file import AppendFile
-from rltune.tune.crc32c import masked_crc32c
 
 _numbers = itertools.count()
 
@@ -69,8 +69,14 @@ class EventFile:
             (_WALL_TIME, struct.pack("<d", time.time()), _STEP, _varint(step), _field(key, content))
         )
         header = struct.pack("<Q", len(data))
-        checksums = (struct.pack("<I", masked_crc32c(part)) for part in (header, data))
+        checksums = (struct.pack("<I", _checksum(part)) for part in (header, data))
         self._file.append(b"".join((header, next(checksums), data, next(checksums))))
+
+
+def _checksum(data: bytes) -> int:
+    """As TFRecord files hold it."""
+    crc: int = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 # Keys of the fields: their number and how they are written, as the protocol buffers' format has it.

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rltune.tune.crc32c import crc32c
 from rltune.tune.event_file import EventFile
 from rltune.tune.logger import TFLogger
 
@@ -70,14 +69,6 @@ def test_numbers_of_every_kind_are_read_back(tmp_path: Path) -> None:
     expected = {**wanted, "huge": np.inf, "small": -0.0}
     np.testing.assert_array_equal(list(scalars(event).values()), list(expected.values()))
     assert list(scalars(event)) == list(wanted)
-
-
-@pytest.mark.parametrize("length", [4, 8, 255, 256, 257, 259, 3000])
-def test_the_checksum_is_tensorboardx_s(length: int) -> None:
-    from tensorboardX.crc32c import _crc32c
-
-    data = np.random.default_rng(length).bytes(length)
-    assert crc32c(data) == _crc32c(data)
 
 
 def test_t6_4_tags_and_steps(tmp_path: Path) -> None:
