@@ -122,7 +122,11 @@ def many_minibatches(algorithm: Algorithm, batch: Any, coeffs: dict[str, Any]) -
 @pytest.mark.parametrize("framework", OTHERS)
 @pytest.mark.parametrize("case", CASES)
 def test_parameters_after_200_minibatches(case: str, framework: str) -> None:
-    """They differ by at most 2e-5 of how far they have moved (measured: 2e-6), and act alike."""
+    """They differ by at most 2e-5 of how far they have moved (measured: 2e-6), and act alike.
+
+    Behind convolutions rounding may put a unit on the other side of its kink: one of a hundred numbers may then differ
+    by 1e-3 of it (measured: one of 250, by 2e-4).
+    """
     batch, coeffs = first_call(case)
     one, other = built(case, "torch"), built(case, framework)
     start = one.get_weights()
@@ -135,9 +139,11 @@ def test_parameters_after_200_minibatches(case: str, framework: str) -> None:
     assert moved > 0.01
     for part in states[0].keys() & {"theta", "target"}:
         for key in start:
-            np.testing.assert_allclose(
-                states[1][part][key], states[0][part][key], rtol=0, atol=2e-5 * moved
-            )
+            apart = np.abs(states[1][part][key] - states[0][part][key]) / moved
+            if "images" in case:
+                assert np.mean(apart > 2e-5) <= 0.01 and apart.max() <= 1e-3, key
+            else:
+                assert apart.max() <= 2e-5, key
     obs = batch["obs"]
     inputs = [a.model.policy(_numpy, a.policy.params, obs) for a in (one, other)]
     np.testing.assert_allclose(*inputs, rtol=1e-3, atol=1e-4)
