@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {
+    "google_crc32c": "google-crc32c",
     "yaml": "pyyaml",
     "ax": "ax-platform",
     "bayes_opt": "bayesian-optimization",
