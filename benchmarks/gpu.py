@@ -17,6 +17,7 @@ import numpy as np
 from gymnasium import spaces
 
 from benchmarks import records
+from rltune.frameworks import Updater
 from rltune.registry import get_trainable_cls
 
 TABLE = "gpu"
@@ -81,7 +82,10 @@ def compare(name: str, device: str, capture: Any, repeats: int) -> dict[str, Any
 
     former, arguments = first_update(name)
     settings = dataclasses.replace(former._settings, device=device)
-    sides = {"eager": TorchUpdater(settings), "graph": GraphUpdater(settings, capture)}
+    sides: dict[str, Updater] = {
+        "eager": TorchUpdater(settings),
+        "graph": GraphUpdater(settings, capture),
+    }
     times: dict[str, list[float]] = {side: [] for side in sides}
     _, index, _ = arguments
     for updater in sides.values():

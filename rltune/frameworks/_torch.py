@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,11 +13,12 @@ import torch.nn.functional as functional
 
 from rltune.frameworks._torch_graph import Capture, Program, cuda_graph
 from rltune.frameworks.columns import Columns
+from rltune.frameworks.compiled import CompiledUpdater, State
 from rltune.frameworks.convolution import Axis
 from rltune.frameworks.ops import Ops, Tensor
 from rltune.frameworks.step import GRADIENT_NORM, descend, vectors
-from rltune.frameworks.tables import coeff_table, masked, padded, unpadded
-from rltune.frameworks.updater import UpdaterSettings
+from rltune.frameworks.tables import Tables, coeff_table
+from rltune.frameworks.updater import Updater, UpdaterSettings
 
 exp, log, tanh, relu, sqrt, square, abs = (
     torch.exp, torch.log, torch.tanh, torch.relu, torch.sqrt, torch.square, torch.abs,
@@ -96,7 +96,7 @@ def has_gpu() -> bool:
 OPS: Ops = sys.modules[__name__]
 
 
-def make_updater(settings: UpdaterSettings) -> TorchUpdater:
+def make_updater(settings: UpdaterSettings) -> Updater:
     return GraphUpdater(settings) if settings.device == "cuda" else TorchUpdater(settings)
 
 
@@ -123,18 +123,14 @@ class TorchUpdater:
         kept = [row[row >= 0] for row in index] if (index < 0).any() else list(index)
         stats: list[Tensor] = []
         rows: dict[str, list[Tensor]] = {}
-        for order, values in zip(kept, table.tolist(), strict=True):
+        for order, now in zip(kept, table.tolist(), strict=True):
             chosen = torch.from_numpy(order).to(self._device, torch.int64)
             gathered = {kind: matrix.index_select(0, chosen) for kind, matrix in matrices.items()}
-            now = dict(zip(names, values, strict=True))
-            still = self._settings.has_target and now["target_tau"] == 0
-            new, step_stats, step_rows = self._step(
-                columns.unpack(OPS, gathered), now, {"target"} if still else set()
-            )
-            self._state = {**self._state, **new}
+            minibatch = columns.unpack(OPS, gathered)
+            step_stats, step_rows = self._step(minibatch, dict(zip(names, now, strict=True)))
             stats.append(torch.stack(list(step_stats.values())))
-            for name, row in step_rows.items():
-                rows.setdefault(name, []).append(row)
+            for name, values in step_rows.items():
+                rows.setdefault(name, []).append(values)
         self._t += len(index)
         results = torch.stack(stats).cpu().numpy()
         return (
@@ -143,12 +139,8 @@ class TorchUpdater:
         )
 
     def _step(
-        self,
-        minibatch: dict[str, Tensor],
-        coeffs: Mapping[str, float | Tensor],
-        still: AbstractSet[str],
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """New state, but for the parts that are `still`, statistics and outputs per row."""
+        self, minibatch: dict[str, Tensor], coeffs: dict[str, float]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         spec, state = self._settings.spec, self._state
         theta = state["theta"].detach().requires_grad_()
         more = (spec.unpack(state["target"], OPS),) if self._settings.has_target else ()
@@ -156,12 +148,15 @@ class TorchUpdater:
             OPS, spec.unpack(theta, OPS), minibatch, coeffs, *more
         )
         (gradient,) = torch.autograd.grad(loss, theta)
+        moving = self._settings.has_target and coeffs["target_tau"] > 0
         with torch.no_grad():
-            parts = {name: part for name, part in state.items() if name not in still}
+            parts = state if moving else {k: state[k] for k in state if k != "target"}
             new, norm = descend(OPS, parts, gradient, coeffs)
+        self._state = {**state, **new}
         stats = {name: value.detach() for name, value in stats.items()}
-        rows = {name: value.detach() for name, value in rows.items()}
-        return new, {**stats, GRADIENT_NORM: norm}, rows
+        return {**stats, GRADIENT_NORM: norm}, {
+            name: value.detach() for name, value in rows.items()
+        }
 
     def get_theta(self) -> np.ndarray:
         theta: np.ndarray = self._state["theta"].cpu().numpy().copy()
@@ -174,65 +169,61 @@ class TorchUpdater:
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         self._t = int(state["t"])
-        for part in vectors(self._settings.has_target):
-            if part in state:
-                values = torch.from_numpy(np.array(state[part], np.float32)).to(self._device)
-                if part in self._state:
-                    self._state[part].copy_(values)  # a captured graph knows it by its place
-                else:
-                    self._state[part] = values
+        self._state |= {
+            k: torch.from_numpy(np.array(state[k], np.float32)).to(self._device)
+            for k in vectors(self._settings.has_target)
+            if k in state
+        }
 
 
-class GraphUpdater(TorchUpdater):
-    """The same for a GPU: every step is a replay of a captured one, and the CPU waits once per call.
+class GraphUpdater(CompiledUpdater):
+    """For a GPU: the loop is a captured step, replayed, and the CPU waits once per call.
 
     Captured anew only for tables of other shapes; see `rltune.frameworks._torch_graph`.
     """
 
     def __init__(self, settings: UpdaterSettings, capture: Capture = cuda_graph):
-        super().__init__(settings)
+        super().__init__(settings, OPS)
+        torch.set_num_threads(settings.threads)
+        self._device = torch.device(settings.device)
         self._capture = capture
         self._programs: dict[Any, Program] = {}
-        self._stats: tuple[str, ...] = ()
 
-    @property
-    def traces(self) -> int:
-        """How often a step was captured."""
-        return len(self._programs)
-
-    def update(
-        self,
-        batch: Mapping[str, np.ndarray],
-        index: np.ndarray,
-        coeffs: Mapping[str, float | np.ndarray],
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        tables = padded(batch, index, coeffs, self._t)
+    def _call(self, tables: Tables) -> tuple[State, Tensor, dict[str, Tensor]]:
         rows = {len(matrix) for matrix in tables.matrices.values()}
         key = tables.columns, tables.names, tables.index.shape, *rows
         if key not in self._programs:
-            step = partial(self._table_step, tables.columns, tables.names)
+            self.traces += 1
+            step = torch.no_grad()(partial(self._step, tables.columns, tables.names, self._state))
             self._programs[key] = Program(step, self._state, tables, self._device, self._capture)
-        stats, outputs = self._programs[key].run(tables)
-        self._t += tables.steps
-        return (
-            dict(zip(self._stats, stats.T, strict=True)),
-            {name: unpadded(values, index) for name, values in outputs.items()},
-        )
+        return self._state, *self._programs[key].run(tables)
 
-    def _table_step(
-        self,
-        columns: Columns,
-        names: tuple[str, ...],
-        matrices: dict[str, Tensor],
-        order: Tensor,
-        coeffs: Tensor,
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        chosen = torch.clamp(order, min=0)
-        gathered = {kind: matrix.index_select(0, chosen) for kind, matrix in matrices.items()}
-        minibatch = masked(columns.unpack(OPS, gathered), cast_float(order >= 0))
-        new, stats, rows = self._step(minibatch, dict(zip(names, coeffs, strict=True)), set())
-        self._stats = tuple(stats)
-        return new, torch.stack(list(stats.values())), rows
+    def _gradient(self, objective: Callable[[Tensor], Any], theta: Tensor) -> tuple[Tensor, Any]:
+        with torch.enable_grad():
+            theta = theta.detach().requires_grad_()
+            total, (stats, rows) = objective(theta)
+            (gradient,) = torch.autograd.grad(total, theta)
+        detached = {name: values.detach() for name, values in rows.items()}
+        return gradient, ([value.detach() for value in stats], detached)
+
+    def _take(self, matrix: Tensor, rows: Tensor) -> Tensor:
+        return matrix.index_select(0, rows)
+
+    def _stack(self, scalars: list[Tensor]) -> Tensor:
+        return torch.stack(scalars)
+
+    def _put(self, vector: np.ndarray) -> Tensor:
+        return torch.from_numpy(vector).to(self._device)
+
+    def _get(self, tensor: Tensor) -> np.ndarray:
+        copy: np.ndarray = tensor.cpu().numpy().copy()
+        return copy
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        places = dict(self._state)
+        super().set_state(state)
+        for part, place in places.items():  # a captured graph knows it by its place
+            self._state[part] = place.copy_(self._state[part])
 
 
 def _padded(values: list[Tensor], index: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""An update that a framework compiles to one program, loop included: all but the compiler's own calls."""
+"""An update whose step is traced once, by a compiler or into a graph: all but the framework's own calls."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ class CompiledUpdater(ABC):
 
     @abstractmethod
     def _call(self, tables: Tables) -> tuple[State, Tensor, dict[str, Tensor]]:
-        """Runs `_step` with the first `tables.steps` rows of its index, in one compiled call: the last state, and
-        outputs with room for every row of the index."""
+        """Runs `_step` with the first `tables.steps` rows of its index, without its Python: the last state, and
+        outputs of at least those rows."""
 
     @abstractmethod
     def _put(self, vector: np.ndarray) -> Tensor:
         """A float32 tensor where the learner computes."""
+
+    def _get(self, tensor: Tensor) -> np.ndarray:
+        """A copy of a tensor of the state."""
+        return np.array(tensor)
 
     @abstractmethod
     def _take(self, matrix: Tensor, rows: Tensor) -> Tensor:
@@ -93,10 +97,10 @@ class CompiledUpdater(ABC):
         return state, self._stack([*stats, norm]), rows
 
     def get_theta(self) -> np.ndarray:
-        return np.array(self._state["theta"])
+        return self._get(self._state["theta"])
 
     def get_state(self) -> dict[str, np.ndarray]:
-        return {"t": np.asarray(self._t)} | {k: np.array(v) for k, v in self._state.items()}
+        return {"t": np.asarray(self._t)} | {k: self._get(v) for k, v in self._state.items()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         self._t = int(state["t"])

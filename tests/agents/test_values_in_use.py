@@ -38,9 +38,9 @@ class Spy:
             self.updates.append(SimpleNamespace(batch=batch, index=index, coeffs=dict(coeffs)))
             return update(batch, index, coeffs)
 
-        def spied_step(minibatch: Any, coeffs: Any, still: Any) -> Any:
+        def spied_step(minibatch: Any, coeffs: Any) -> Any:
             self.steps.append(dict(coeffs))
-            return step(minibatch, coeffs, still)
+            return step(minibatch, coeffs)
 
         def spied_sample(orders: Any, steps: int) -> Any:
             self.orders.append(SimpleNamespace(coeffs=dict(orders.coeffs), steps=steps))
