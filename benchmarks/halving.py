@@ -8,14 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, records
-from benchmarks.process import BenchmarkError
+from benchmarks.process import last_line
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "halving_side.py"
@@ -54,16 +53,10 @@ CASES: dict[str, dict[str, Any]] = {
 def play(side: str, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the tasks come to on one side. Raises BenchmarkError if that fails."""
     interpreter = sys.executable if side == "rltune" else peers.python(side)
-    done = subprocess.run(
-        [str(interpreter), str(SCRIPT), json.dumps({"side": side, "tasks": tasks})],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
+    line = last_line(
+        interpreter, SCRIPT, {"side": side, "tasks": tasks}, os.environ, timeout=TIMEOUT_S
     )
-    if done.returncode:
-        raise BenchmarkError(f"exit code {done.returncode}:\n{done.stderr[-2000:]}")
-    outcomes: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    outcomes: list[dict[str, Any]] = json.loads(line)
     return outcomes
 
 

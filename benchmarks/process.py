@@ -95,6 +95,36 @@ def run(
     return Run(points, seconds)
 
 
+def last_line(
+    interpreter: Path | str,
+    script: Path,
+    task: Mapping[str, Any],
+    environ: Mapping[str, str],
+    cores: int | None = None,
+    timeout: float = 1800,
+) -> str:
+    """What `script`, given `task` as JSON, prints last; confined to so many cores (None: all).
+
+    It imports from the checkout that it lies in. Raises BenchmarkError if it fails.
+    """
+    with subprocess.Popen(
+        [str(interpreter), str(script), json.dumps(task)],
+        env={**environ, "PYTHONPATH": str(script.parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        if cores is not None:
+            pin(process.pid, cores)
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+    if process.returncode:
+        raise BenchmarkError(f"exit code {process.returncode}:\n{errors[-2000:]}")
+    return output.splitlines()[-1]
+
+
 def environment(threads: int) -> dict[str, str]:
     """The environment of a measured process: `threads` threads for every numerical library."""
     return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, records
-from benchmarks.process import BenchmarkError
+from benchmarks.process import last_line
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "runner_side.py"
@@ -29,7 +28,6 @@ MEASURES = {
     "trials": "trials/s, each with one result, without reuse_actors",
     "results": "results/s of one trial",
 }
-TIMEOUT_S = 1800
 
 
 def rate(side: str, measure: str, count: int) -> float:
@@ -43,16 +41,8 @@ def last_number(side: str, script: Path, task: dict[str, Any]) -> float:
     """
     interpreter = sys.executable if side == "rltune" else peers.python(side)
     with tempfile.TemporaryDirectory(prefix="rltune-bench-") as folder:
-        done = subprocess.run(
-            [str(interpreter), str(script), json.dumps({"side": side, "folder": folder, **task})],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
-    if done.returncode:
-        raise BenchmarkError(f"exit code {done.returncode}:\n{done.stderr[-2000:]}")
-    return float(done.stdout.splitlines()[-1])
+        task = {"side": side, "folder": folder, **task}
+        return float(last_line(interpreter, script, task, os.environ))
 
 
 def alternate(what: str, run: Callable[[str], float], repeats: int) -> dict[str, Any]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, records
-from benchmarks.process import BenchmarkError, environment, pin
+from benchmarks.process import environment, last_line
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "updates_side.py"
@@ -37,21 +36,8 @@ def measure(side: str, updates: int) -> dict[str, float]:
     """Seconds of a step by minibatch size. Raises BenchmarkError if the side fails."""
     interpreter = peers.python(side) if side in ("tf", PEER) else sys.executable
     task = {"side": side, "minibatches": MINIBATCHES, "updates": updates}
-    with subprocess.Popen(
-        [str(interpreter), str(SCRIPT), json.dumps(task)],
-        env={**environment(threads=1), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        pin(process.pid, 1)
-        try:
-            output, errors = process.communicate(timeout=TIMEOUT_S)
-        finally:
-            process.kill()
-    if process.returncode:
-        raise BenchmarkError(f"{side}: exit code {process.returncode}:\n{errors[-2000:]}")
-    steps: dict[str, float] = json.loads(output.splitlines()[-1])
+    line = last_line(interpreter, SCRIPT, task, environment(threads=1), cores=1, timeout=TIMEOUT_S)
+    steps: dict[str, float] = json.loads(line)
     return steps
 
 

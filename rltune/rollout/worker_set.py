@@ -102,7 +102,9 @@ class WorkerSet:
         """
         if not self._under_way:
             self.start(orders, steps)
-        return self._collect()
+        rollouts = self._finish()
+        self.drop()
+        return rollouts
 
     def start(self, orders: Orders, steps: int) -> None:
         """Begins the next sample, which actors work at while this process does something else."""
@@ -122,14 +124,8 @@ class WorkerSet:
         def call(actor: Any, _: int) -> Any:
             return actor.sample.remote(light, steps, reference)
 
-        pending = [call(actor, i) for i, actor in enumerate(self._actors)]
-        self._under_way = _UnderWay(call, pending, since=time.perf_counter())
+        self._under_way = _UnderWay(call, self._send(call), since=time.perf_counter())
         self.calls_s += self._under_way.since - began
-
-    def _collect(self) -> list[Rollout]:
-        rollouts = self._finish()
-        self._under_way = _UnderWay()
-        return rollouts
 
     def _finish(self) -> list[Rollout]:
         """Waits for the rollouts that are under way, and keeps them."""
@@ -137,7 +133,7 @@ class WorkerSet:
         if way.rollouts is None:
             assert way.call is not None
             began = time.perf_counter()
-            way.rollouts = [self._call(i, way.call, first) for i, first in enumerate(way.pending)]
+            way.rollouts = self._answers(way.call, way.pending)
             busy = max(rollout.perf["total_s"] for rollout in way.rollouts)
             still_busy = max(0.0, busy - (began - way.since))
             self.calls_s += max(0.0, time.perf_counter() - began - still_busy)
@@ -181,7 +177,12 @@ class WorkerSet:
 
     def _ask(self, call: Call) -> list[Any]:
         """The answers of all actors, who work in parallel."""
-        pending = [call(actor, i) for i, actor in enumerate(self._actors)]
+        return self._answers(call, self._send(call))
+
+    def _send(self, call: Call) -> list[Any]:
+        return [call(actor, i) for i, actor in enumerate(self._actors)]
+
+    def _answers(self, call: Call, pending: list[Any]) -> list[Any]:
         return [self._call(i, call, first) for i, first in enumerate(pending)]
 
     def _call(self, position: int, call: Call, pending: Any = None) -> Any:

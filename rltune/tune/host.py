@@ -104,26 +104,26 @@ class TrialHost:
         return self._guard(FailureKind.RUN, getattr(self._trainable, method), *args)
 
     def restore(self, storage: str, checkpoint: Any) -> Any:
-        if self._start_failure is not None:
-            return self._start_failure
-        return self._guard(FailureKind.RUN, self._restore, storage, checkpoint)
+        return self._run(self._restore, storage, checkpoint)
 
     def reset_config(self, config: dict[str, Any]) -> Any:
         """Whether the trainable took on another config in place."""
-        if self._start_failure is not None:
-            return self._start_failure
-        return self._guard(FailureKind.RUN, self._reset, config)
+        return self._run(self._reset, config)
 
     def save_twice(self, directory: str) -> Any:
         """Saves under `directory`; returns the checkpoint as bytes and its path."""
-        if self._start_failure is not None:
-            return self._start_failure
-        return self._guard(FailureKind.RUN, self._save_twice, directory)
+        return self._run(self._save_twice, directory)
 
     def stop(self) -> Any:
         """Stops the trainable, if there is one; the TrialFailure that it raised, or None."""
         trainable, self._trainable = self._trainable, None
         return self._guard(FailureKind.RUN, trainable.stop) if trainable is not None else None
+
+    def _run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What it returns, or the TrialFailure that it or the start raised."""
+        if self._start_failure is not None:
+            return self._start_failure
+        return self._guard(FailureKind.RUN, function, *args)
 
     def _start(self, order: StartOrder, checkpoint: Any) -> None:
         os.makedirs(order.logdir, exist_ok=True)

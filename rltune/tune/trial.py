@@ -42,7 +42,6 @@ class TrialStatus(str, Enum):
     ERROR = "ERROR"
 
 
-_NOTHING: dict[str, float] = {}
 _ENDS = {TrialStatus.TERMINATED, TrialStatus.ERROR}
 _MOVES = {
     TrialStatus.PENDING: {TrialStatus.RUNNING, TrialStatus.PAUSED, *_ENDS},
@@ -262,10 +261,11 @@ class Trial:
         self.checkpoint = Checkpoint(Checkpoint.DISK)
         self.keeper.rewind()
 
-    def milestones(self, decided: Mapping[str, float] = _NOTHING) -> stopping.Milestones:
-        """When it ends by itself, when it is saved, and what is decided on besides."""
-        stop, freq = self.stopping_criterion, self.checkpoint_freq
-        return stopping.Milestones(stop, freq, self.checkpoint_at_end, self.seen, decided)
+    def milestones(self) -> stopping.Milestones:
+        """When it ends by itself, and when it is saved."""
+        return stopping.Milestones(
+            self.stopping_criterion, self.checkpoint_freq, self.checkpoint_at_end, self.seen
+        )
 
     def should_stop(self, result: dict[str, Any]) -> bool:
         """Whether the result is done or fulfils a criterion. Raises TuneError if one of the

@@ -6,6 +6,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from rltune.resources import Resources
@@ -188,7 +189,7 @@ class TrialExecutor(ABC):
         decided = self.undecided_until(trial)
         if decided is None or issubclass(trial.get_trainable_cls(), FunctionRunner):
             return None
-        return trial.milestones(decided)
+        return replace(trial.milestones(), decided=decided)
 
     def continue_training(self, trial: Trial) -> None:
         """Asks a running trial for its next iteration."""
