@@ -26,8 +26,8 @@ def start_ray(memory: int | None = None, **node: Any) -> None:
             os.environ.get("RAY_ADDRESS") or "local",
             **node,
             _memory=memory,
-            # Of the other options none starts it measurably sooner: it waits for Python processes
-            # of its own, and the workers that it starts beforehand are those that actors get.
+            # Most of a start is waiting for Python processes of Ray's own; no other option was seen
+            # to shorten that.
             include_dashboard=False,
             log_to_driver=True,
             logging_level=logging.WARNING,
