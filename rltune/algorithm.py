@@ -33,7 +33,7 @@ from rltune.policy import Policy
 from rltune.resources import Resources
 from rltune.rollout.evaluation import Evaluator
 from rltune.rollout.worker import Orders, Rollout
-from rltune.rollout.worker_set import WorkerSet
+from rltune.rollout.worker_set import WorkerSet, preload
 from rltune.sample_batch import SampleBatch
 from rltune.seeding import draw_seed, stream
 
@@ -180,6 +180,8 @@ class Algorithm(AlgorithmState):
         logging.basicConfig()  # nothing where the application has set up its logging
         logging.getLogger("rltune").setLevel(typed.log_level)
         self._end_evaluation()
+        if "workers" in stale:
+            preload(typed)
         # The framework is imported while Ray and the actors start, which is mostly waiting.
         with ThreadPoolExecutor(1) as aside:
             if "learner" in stale:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from rltune import registry
 from rltune.algorithm_config import AlgorithmConfig
 from rltune.policy import PolicyPieces
@@ -17,6 +19,8 @@ from rltune.rollout.worker import Orders, Rollout, RolloutWorker
 logger = logging.getLogger(__name__)
 
 MAX_RESTARTS_IN_A_ROW = 3
+SENT_ALONG_BYTES = 90_000
+"""Ray itself puts an argument of more than 100 KiB into its store, once for each call."""
 
 Call = Callable[[Any, int], Any]
 """call(actor, its position) -> a reference to the answer."""
@@ -33,6 +37,13 @@ class _UnderWay:
 
     def __bool__(self) -> bool:
         return self.call is not None or self.rollouts is not None
+
+
+def preload(config: AlgorithmConfig) -> None:
+    """Imports what a `WorkerSet` with actors needs first, while no other thread imports anything: they would share
+    one interpreter, and starting Ray is the longest of all waits."""
+    if config.num_workers:
+        import ray  # noqa: F401
 
 
 class WorkerSet:
@@ -112,20 +123,25 @@ class WorkerSet:
         if self._local:
             self._under_way = _UnderWay(rollouts=[self._local.sample(orders, steps)])
             return
-        sent, reference = self._sent
-        if (
-            sent is not orders.weights
-        ):  # not by version: a restored checkpoint may have the number of other weights
-            reference = self._ray.put(orders.weights)
-            self._sent = (orders.weights, reference)
-        # A replaced actor has no weights, so they always go along; an actor fetches a version of them once.
+        weights, sent = self._sent
+        # Not by version: a restored checkpoint may have the number of other weights.
+        if weights is not orders.weights:
+            sent = self._sendable(orders.weights)
+            self._sent = (orders.weights, sent)
         light = replace(orders, weights=None)
 
         def call(actor: Any, _: int) -> Any:
-            return actor.sample.remote(light, steps, reference)
+            # A replaced actor has no weights, so they always go along.
+            return actor.sample.remote(light, steps, sent)
 
         self._under_way = _UnderWay(call, self._send(call), since=time.perf_counter())
         self.calls_s += self._under_way.since - began
+
+    def _sendable(self, weights: dict[str, np.ndarray] | None) -> Any:
+        """Weights as an argument: small ones as they are; large ones in Ray's store, where an actor fetches them
+        once. That store is the slower way, by 10 ms for a small network."""
+        size = sum(values.nbytes for values in (weights or {}).values())
+        return weights if size <= SENT_ALONG_BYTES else self._ray.put(weights)
 
     def _finish(self) -> list[Rollout]:
         """Waits for the rollouts that are under way, and keeps them."""

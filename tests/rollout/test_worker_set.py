@@ -110,6 +110,22 @@ def test_weights_are_those_of_the_learner_after_a_restore(built: list[Algorithm]
     assert same_state(first.get_weights(), second.get_weights())
 
 
+@pytest.mark.parametrize(("hiddens", "puts"), [([16], 0), ([256, 256], 1)])
+def test_weights_arrive_and_only_large_ones_through_the_store(
+    built: list[Algorithm], monkeypatch: pytest.MonkeyPatch, hiddens: list[int], puts: int
+) -> None:
+    import ray
+
+    algorithm = make(built, PPO, num_workers=2, model={"fcnet_hiddens": hiddens})
+    put, stored = ray.put, []
+    monkeypatch.setattr(ray, "put", lambda value: stored.append(value) or put(value))
+    for _ in range(2):  # the second with the same weights
+        for rollout in algorithm.sample(algorithm.coeffs()):
+            values = algorithm.policy.value(rollout.batch["obs"])
+            np.testing.assert_allclose(rollout.batch["vf_preds"], values, rtol=1e-4, atol=1e-5)
+    assert len(stored) == puts
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.3], ids=["between samples", "while it samples"])
 def test_a_killed_actor_is_replaced(built: list[Algorithm], delay: float) -> None:
     algorithm = make(built, PPO, env=TellingEnv, env_config={"seconds": delay / 15}, num_workers=2)
