@@ -43,7 +43,9 @@ def log_softmax(x: Tensor) -> Tensor:
 
 
 def gather(x: Tensor, index: Tensor) -> Tensor:
-    return jnp.take_along_axis(x, index[..., None], -1)[..., 0]
+    """A sum over a mask, which XLA joins with what is around it; it makes nine kernels of a gather and its gradient."""
+    chosen = jnp.arange(x.shape[-1]) == index[..., None]
+    return jnp.sum(jnp.where(chosen, x, 0.0), -1)
 
 
 def one_hot(index: Tensor, size: int) -> Tensor:
