@@ -1,7 +1,8 @@
 """python -m benchmarks.actors: what two rollout actors bring, and what their Ray costs.
 
 Speed: PPO with its defaults on an environment of 1 ms a step, in this process, with two actors, and
-with two that sample ahead; these alternate. The limit is what one process can step alone.
+with two that sample ahead; these alternate, and of two iterations in a row the second counts. The limit
+is what one process can step alone.
 Start: `train.py` with two actors until its first result, beside a bare Ray with two empty actors and
 the imports of both; the processes alternate.
 """
@@ -82,7 +83,7 @@ def measure_speed(busy: bool, repeats: int) -> dict[str, Any]:
     algorithms = {side: PPO({**common, **config}) for side, config in order}
     for algorithm in algorithms.values():
         algorithm.train()  # compiles
-        algorithm.get_state()  # waits for what is sampled ahead
+        algorithm.get_state()
     rates: dict[str, list[float]] = {side: [] for side in SIDES}
     raw: list[float] = []
     calls: list[float] = []
@@ -90,10 +91,10 @@ def measure_speed(busy: bool, repeats: int) -> dict[str, Any]:
         raw.append(raw_rate(busy))
         for side in SIDES if repeat % 2 == 0 else reversed(SIDES):
             algorithm = algorithms[side]
-            if side == "ahead":
-                algorithm.train()  # what it uses was sampled while the others were measured
+            # Not counted: it comes after a pause, and what it uses may have been sampled before that.
+            algorithm.train()
             result = algorithm.train()
-            algorithm.get_state()
+            algorithm.get_state()  # waits for what is sampled ahead
             rates[side].append(result["timesteps_this_iter"] / result["time_this_iter_s"])
             if side == "two":
                 calls.append(100 * result["perf"]["calls_s"] / result["time_this_iter_s"])
