@@ -199,7 +199,11 @@ class WorkerSet:
         return [call(actor, i) for i, actor in enumerate(self._actors)]
 
     def _answers(self, call: Call, pending: list[Any]) -> list[Any]:
-        return [self._call(i, call, first) for i, first in enumerate(pending)]
+        try:
+            answers: list[Any] = self._ray.get(pending)  # at once: each wait by itself costs some ms
+        except (self._ray.exceptions.RayTaskError, self._ray.exceptions.RayActorError):
+            answers = [self._call(i, call, first) for i, first in enumerate(pending)]
+        return answers
 
     def _call(self, position: int, call: Call, pending: Any = None) -> Any:
         """The answer of one actor. A lost actor is replaced and asked again: of what it had sampled nothing is used.
