@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -98,6 +99,8 @@ class TfUpdater(CompiledUpdater):
             loop = partial(self._loop, tables.columns, tables.names)
             function = tf.function(loop, autograph=False, jit_compile=True)
             self._programs[key] = function.get_concrete_function(self._state, *tensors)
+            with _xla_flags(self._settings.threads):  # compiled by its first call
+                return self._programs[key](self._state, *tensors)  # type: ignore[no-any-return]
         return self._programs[key](self._state, *tensors)  # type: ignore[no-any-return]
 
     def _loop(
@@ -147,6 +150,30 @@ class TfUpdater(CompiledUpdater):
 
     def _put(self, vector: np.ndarray) -> Tensor:
         return tf.constant(vector)
+
+
+ONE_THREAD = {"2.21": "--xla_cpu_enable_concurrency_optimized_scheduler=false"}
+"""By release: a flag with which XLA does not order operations so that several can run at once. Where there is one
+thread it would still hand half of each step to another. A release that does not know a flag ends the process, so none
+is given to those that this was not tried with."""
+
+
+@contextmanager
+def _xla_flags(threads: int) -> Iterator[None]:
+    """XLA reads its flags when it first compiles, and once. They are gone afterwards: jax's would read them too."""
+    given = os.environ.get("XLA_FLAGS")
+    ours = ONE_THREAD.get(tf.__version__.rpartition(".")[0]) if threads == 1 else None
+    if ours is None:
+        yield
+        return
+    os.environ["XLA_FLAGS"] = f"{ours} {given or ''}"  # of equal ones the last counts
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ["XLA_FLAGS"]
+        else:
+            os.environ["XLA_FLAGS"] = given
 
 
 def _prepare(settings: UpdaterSettings) -> None:
