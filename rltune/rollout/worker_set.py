@@ -199,8 +199,9 @@ class WorkerSet:
         return [call(actor, i) for i, actor in enumerate(self._actors)]
 
     def _answers(self, call: Call, pending: list[Any]) -> list[Any]:
+        """All of them awaited together, as each wait by itself costs some ms; if one fails, one by one."""
         try:
-            answers: list[Any] = self._ray.get(pending)  # at once: each wait by itself costs some ms
+            answers: list[Any] = self._ray.get(pending)
         except (self._ray.exceptions.RayTaskError, self._ray.exceptions.RayActorError):
             answers = [self._call(i, call, first) for i, first in enumerate(pending)]
         return answers
