@@ -81,9 +81,6 @@ def measure_speed(busy: bool, repeats: int) -> dict[str, Any]:
     # The first starts Ray, before there are threads of jax.
     order = reversed(SIDES.items())
     algorithms = {side: PPO({**common, **config}) for side, config in order}
-    for algorithm in algorithms.values():
-        algorithm.train()  # compiles
-        algorithm.get_state()
     rates: dict[str, list[float]] = {side: [] for side in SIDES}
     raw: list[float] = []
     calls: list[float] = []
@@ -91,7 +88,8 @@ def measure_speed(busy: bool, repeats: int) -> dict[str, Any]:
         raw.append(raw_rate(busy))
         for side in SIDES if repeat % 2 == 0 else reversed(SIDES):
             algorithm = algorithms[side]
-            # Not counted: it comes after a pause, and what it uses may have been sampled before that.
+            # Not counted: the first compiles, others come after a pause, and what one uses may have been
+            # sampled before that.
             algorithm.train()
             result = algorithm.train()
             algorithm.get_state()  # waits for what is sampled ahead

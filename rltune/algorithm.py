@@ -180,8 +180,7 @@ class Algorithm(AlgorithmState):
         logging.basicConfig()  # nothing where the application has set up its logging
         logging.getLogger("rltune").setLevel(typed.log_level)
         self._end_evaluation()
-        if "workers" in stale:
-            preload(typed)
+        preload(typed)
         # The framework is imported while Ray and the actors start, which is mostly waiting.
         with ThreadPoolExecutor(1) as aside:
             if "learner" in stale:

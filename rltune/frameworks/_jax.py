@@ -17,6 +17,7 @@ from jax import lax
 from rltune.frameworks import convolution
 from rltune.frameworks.columns import Columns
 from rltune.frameworks.compiled import CompiledUpdater, State
+from rltune.frameworks.environment import setting
 from rltune.frameworks.ops import Ops, Tensor
 from rltune.frameworks.tables import Tables
 from rltune.frameworks.updater import UpdaterSettings
@@ -160,14 +161,8 @@ def _device(settings: UpdaterSettings) -> Any:
     """The device, and as many threads as jax lets itself be given: before it first computes, and once per process."""
     if settings.device == "cpu" and "JAX_PLATFORMS" not in os.environ:
         jax.config.update("jax_platforms", "cpu")  # a GPU that nobody asked for stays free
-    former = os.environ.get(THREADS)
-    os.environ[THREADS] = str(settings.threads)
-    try:
+    with setting(THREADS, str(settings.threads)):
         return jax.devices("gpu" if settings.device == "cuda" else "cpu")[0]
-    finally:
-        del os.environ[THREADS]
-        if former is not None:
-            os.environ[THREADS] = former
 
 
 THREADS = "PJRT_NPROC"

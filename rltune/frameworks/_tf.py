@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ import tensorflow as tf  # noqa: E402
 from rltune.frameworks import convolution  # noqa: E402
 from rltune.frameworks.columns import Columns  # noqa: E402
 from rltune.frameworks.compiled import CompiledUpdater, State  # noqa: E402
+from rltune.frameworks.environment import setting  # noqa: E402
 from rltune.frameworks.ops import Ops, Tensor  # noqa: E402
 from rltune.frameworks.tables import Tables  # noqa: E402
 from rltune.frameworks.updater import UpdaterSettings  # noqa: E402
@@ -95,13 +95,14 @@ class TfUpdater(CompiledUpdater):
         )
         rows = len(next(iter(tables.matrices.values())))
         key = tables.columns, tables.names, tables.index.shape, rows
+        flags = None
         if key not in self._programs:
             loop = partial(self._loop, tables.columns, tables.names)
             function = tf.function(loop, autograph=False, jit_compile=True)
             self._programs[key] = function.get_concrete_function(self._state, *tensors)
-            with _xla_flags(self._settings.threads):  # compiled by its first call
-                return self._programs[key](self._state, *tensors)  # type: ignore[no-any-return]
-        return self._programs[key](self._state, *tensors)  # type: ignore[no-any-return]
+            flags = _xla_flags(self._settings.threads)
+        with setting("XLA_FLAGS", flags):  # the first call compiles
+            return self._programs[key](self._state, *tensors)  # type: ignore[no-any-return]
 
     def _loop(
         self,
@@ -158,22 +159,11 @@ thread it would still hand half of each step to another. A release that does not
 is given to those that this was not tried with."""
 
 
-@contextmanager
-def _xla_flags(threads: int) -> Iterator[None]:
-    """XLA reads its flags when it first compiles, and once. They are gone afterwards: jax's would read them too."""
-    given = os.environ.get("XLA_FLAGS")
-    ours = ONE_THREAD.get(tf.__version__.rpartition(".")[0]) if threads == 1 else None
-    if ours is None:
-        yield
-        return
-    os.environ["XLA_FLAGS"] = f"{ours} {given or ''}"  # of equal ones the last counts
-    try:
-        yield
-    finally:
-        if given is None:
-            del os.environ["XLA_FLAGS"]
-        else:
-            os.environ["XLA_FLAGS"] = given
+def _xla_flags(threads: int) -> str | None:
+    """What XLA_FLAGS is while the first program is compiled, when XLA reads it, and once. None: as it is."""
+    flag = ONE_THREAD.get(tf.__version__.rpartition(".")[0]) if threads == 1 else None
+    # Of equal flags the last counts.
+    return flag and f"{flag} {os.environ.get('XLA_FLAGS', '')}"
 
 
 def _prepare(settings: UpdaterSettings) -> None:
