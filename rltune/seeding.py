@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import numpy as np
 
 PURPOSES = (
@@ -33,4 +35,4 @@ def stream(seed: int, purpose: str, index: int = 0, restarts: int = 0) -> np.ran
 
 def draw_seed() -> int:
     """A fresh seed from the operating system, for runs that were given none."""
-    return int(np.random.SeedSequence().generate_state(1)[0])
+    return secrets.randbits(32)

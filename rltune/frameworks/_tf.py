@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from rltune.frameworks.environment import setting  # noqa: E402
 from rltune.frameworks.ops import Ops, Tensor  # noqa: E402
 from rltune.frameworks.tables import Tables  # noqa: E402
 from rltune.frameworks.updater import UpdaterSettings  # noqa: E402
+
+logger = logging.getLogger(__name__)
 
 exp, tanh, sqrt, square, abs, minimum, maximum, where, one_hot, stop_gradient, reshape = (
     tf.exp, tf.tanh, tf.sqrt, tf.square, tf.abs, tf.minimum, tf.maximum, tf.where, tf.one_hot, tf.stop_gradient,
@@ -170,9 +173,15 @@ def _prepare(settings: UpdaterSettings) -> None:
     """Threads and devices, which tensorflow takes before it first computes, and once per process."""
     if tf.config.threading.get_intra_op_parallelism_threads():
         return
-    tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(settings.threads)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if settings.device == "cpu":
-        tf.config.set_visible_devices([], "GPU")  # a GPU that nobody asked for stays free
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(settings.threads)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        if settings.device == "cpu":
+            tf.config.set_visible_devices([], "GPU")  # a GPU that nobody asked for stays free
+    except RuntimeError as error:  # an environment that computes with tensorflow was there first
+        logger.warning(
+            "tensorflow has computed in this process before: its threads and devices stay as they are (%s)",
+            error,
+        )
