@@ -126,8 +126,10 @@ def last_line(
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of a measured process: `threads` threads for every numerical library."""
-    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    """The environment of a measured process: `threads` threads for every numerical library, and Python keeps what
+    it compiles, as it does unless told otherwise: a checkout's modules would be compiled in every run."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
 def pin(pid: int, cores: int) -> None:

@@ -56,3 +56,13 @@ def test_tables_go_between_their_markers() -> None:
     assert records.between(text, "t", "new") == "a\n<!-- t -->\nnew\n<!-- /t -->\nb\n"
     with pytest.raises(ValueError, match="<!-- u -->"):
         records.between(text, "u", "new")
+
+
+def test_a_measured_process_keeps_what_python_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user's does; with this variable every run would compile the whole checkout."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    script = WRITER.replace("{", "{'writes': not sys.dont_write_bytecode, ", 1)
+    done = run(lambda folder: [sys.executable, "-c", script, str(folder)], tmp_path, threads=1)
+    assert done.points[0].result["writes"] is True
