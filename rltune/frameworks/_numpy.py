@@ -7,6 +7,7 @@ import numpy as np
 from rltune.frameworks.convolution import conv2d as _conv2d
 from rltune.frameworks.ops import Tensor
 
+matmul = np.matmul
 exp, log, tanh, sqrt, square, abs = np.exp, np.log, np.tanh, np.sqrt, np.square, np.abs
 minimum, maximum, clip, where = np.minimum, np.maximum, np.clip, np.where
 

@@ -13,6 +13,7 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 import tensorflow as tf  # noqa: E402
+from tensorflow.compiler.tf2xla.python import xla  # noqa: E402
 
 from rltune.frameworks import convolution  # noqa: E402
 from rltune.frameworks.columns import Columns  # noqa: E402
@@ -29,6 +30,21 @@ exp, tanh, sqrt, square, abs, minimum, maximum, where, one_hot, stop_gradient, r
     tf.reshape,
 )  # fmt: skip
 log, softplus, relu, clip = tf.math.log, tf.math.softplus, tf.nn.relu, tf.clip_by_value
+
+
+@tf.custom_gradient
+def matmul(x: Tensor, w: Tensor) -> Any:
+    """As jax's, and for the same reason."""
+
+    def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+        rows, gradients = (tf.reshape(t, (-1, t.shape[-1])) for t in (x, upstream))
+        return upstream @ _laid_out(tf.transpose(w)), _laid_out(tf.transpose(rows)) @ gradients
+
+    return x @ w, gradient
+
+
+def _laid_out(x: Tensor) -> Tensor:
+    return xla.optimization_barrier(x)[0]
 
 
 def sum(x: Tensor, axis: int | None = None) -> Tensor:

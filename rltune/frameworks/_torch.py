@@ -20,8 +20,8 @@ from rltune.frameworks.step import GRADIENT_NORM, descend, vectors
 from rltune.frameworks.tables import Tables, coeff_table
 from rltune.frameworks.updater import Updater, UpdaterSettings
 
-exp, log, tanh, relu, sqrt, square, abs = (
-    torch.exp, torch.log, torch.tanh, torch.relu, torch.sqrt, torch.square, torch.abs,
+matmul, exp, log, tanh, relu, sqrt, square, abs = (
+    torch.matmul, torch.exp, torch.log, torch.tanh, torch.relu, torch.sqrt, torch.square, torch.abs,
 )  # fmt: skip
 clip, where, softplus = torch.clamp, torch.where, functional.softplus
 

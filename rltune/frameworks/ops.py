@@ -1,6 +1,6 @@
 """The closed list of operations that models, distributions, losses and the optimiser are written in.
 
-`+ - * / @`, comparisons and indexing are the tensors' own. Every binding has exactly these names.
+`+ - * /`, comparisons and indexing are the tensors' own. Every binding has exactly these names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ Tensor = Any
 """A tensor of whatever framework the ops belong to."""
 
 OPS = (
-    "exp log tanh relu sqrt square abs minimum maximum clip where "
+    "matmul exp log tanh relu sqrt square abs minimum maximum clip where "
     "sum mean max log_softmax softplus gather one_hot "
     "stop_gradient concat reshape split cast_float conv2d"
 ).split()
@@ -19,6 +19,9 @@ OPS = (
 
 class Ops(Protocol):
     """What a binding offers. `axis` is always the last one where none is named."""
+
+    def matmul(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [..., n] times w [n, m]."""
 
     def exp(self, x: Tensor) -> Tensor: ...
     def log(self, x: Tensor) -> Tensor: ...

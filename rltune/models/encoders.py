@@ -117,7 +117,7 @@ class Convolutions:
             w, same = params[f"{name}/conv{i}/w"], i < len(self.filters) - 1
             if not same and kernel == self.shapes[i][:2]:  # one place: a fully connected layer
                 inputs = int(np.prod(self.shapes[i]))
-                x = ops.reshape(x, (-1, inputs)) @ ops.reshape(w, (inputs, channels))
+                x = ops.matmul(ops.reshape(x, (-1, inputs)), ops.reshape(w, (inputs, channels)))
             else:
                 x = ops.conv2d(x, w, stride, same)
             x = activate(x + params[f"{name}/conv{i}/b"])

@@ -39,6 +39,6 @@ def activation(ops: Ops, name: str) -> Callable[[Tensor], Tensor]:
     return {"tanh": ops.tanh, "relu": ops.relu, "linear": lambda x: x}[name]
 
 
-def dense(params: Params, name: str, x: Tensor, layer: int = 0) -> Tensor:
+def dense(ops: Ops, params: Params, name: str, x: Tensor, layer: int = 0) -> Tensor:
     """One layer without activation."""
-    return x @ params[f"{name}/w{layer}"] + params[f"{name}/b{layer}"]
+    return ops.matmul(x, params[f"{name}/w{layer}"]) + params[f"{name}/b{layer}"]

@@ -51,7 +51,7 @@ class Trunk:
         activate = activation(ops, self.config.fcnet_activation)
         x = self.encoder.encode(ops, params, name, obs)
         for i in range(self.layers):
-            x = activate(dense(params, name, x, i))
+            x = activate(dense(ops, params, name, x, i))
         return x
 
 
@@ -82,25 +82,27 @@ class ActorCritic:
 
     def value(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
         return self._value_head(
-            params, self.trunk.features(ops, params, "pi" if self.share else "vf", obs)
+            ops, params, self.trunk.features(ops, params, "pi" if self.share else "vf", obs)
         )
 
     def policy_and_value(self, ops: Ops, params: Params, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Both; layers that they share are computed once."""
         features = self.trunk.features(ops, params, "pi", obs)
-        value = self._value_head(params, features) if self.share else self.value(ops, params, obs)
+        value = (
+            self._value_head(ops, params, features) if self.share else self.value(ops, params, obs)
+        )
         return self._policy_head(ops, params, features), value
 
     def _policy_head(self, ops: Ops, params: Params, features: Tensor) -> Tensor:
-        out = dense(params, "pi", features, self.trunk.layers)
+        out = dense(ops, params, "pi", features, self.trunk.layers)
         if not self.free_log_std:
             return out
         return ops.concat([out, out * 0.0 + params["log_std"]])
 
-    def _value_head(self, params: Params, features: Tensor) -> Tensor:
+    def _value_head(self, ops: Ops, params: Params, features: Tensor) -> Tensor:
         if self.share:
-            return dense(params, "value_head", features)[..., 0]
-        return dense(params, "vf", features, self.trunk.layers)[..., 0]
+            return dense(ops, params, "value_head", features)[..., 0]
+        return dense(ops, params, "vf", features, self.trunk.layers)[..., 0]
 
 
 class QNetwork:
@@ -144,8 +146,8 @@ class QNetwork:
 
     def _head(self, ops: Ops, params: Params, name: str, x: Tensor) -> Tensor:
         for i in range(len(self.hiddens)):
-            x = ops.relu(dense(params, name, x, i))
-        return dense(params, name, x, len(self.hiddens))
+            x = ops.relu(dense(ops, params, name, x, i))
+        return dense(ops, params, name, x, len(self.hiddens))
 
     def value(self, ops: Ops, params: Params, obs: Tensor) -> Tensor:
         """The greedy action's value."""

@@ -29,11 +29,21 @@ def values(name: str) -> np.ndarray:
         return (rng.random((7, 5)) + 0.1).astype(np.float32)
     if name == "bools":
         return rng.random((7, 5)) < 0.5
-    shape = {"rows": (7,), "images": (2, 6, 7, 3), "kernel": (4, 3, 3, 2)}.get(name, (7, 5))
+    shape = {
+        "rows": (7,),
+        "images": (2, 6, 7, 3),
+        "kernel": (4, 3, 3, 2),
+        "w": (5, 2),
+        "stack": (3, 4, 5),
+    }.get(name, (7, 5))
     return (3 * rng.standard_normal(shape)).astype(np.float32)
 
 
 CASES: dict[str, list[Case]] = {
+    "matmul": [
+        lambda ops, t: ops.matmul(t("x"), t("w")),
+        lambda ops, t: ops.matmul(t("stack"), t("w")),
+    ],
     "exp": [lambda ops, t: ops.exp(t("x"))],
     "log": [lambda ops, t: ops.log(t("positive"))],
     "tanh": [lambda ops, t: ops.tanh(t("x"))],
@@ -90,7 +100,7 @@ CASES: dict[str, list[Case]] = {
 
 def test_the_list_is_closed() -> None:
     """A new operation is work in every framework: this count changes with a reason."""
-    assert len(OPS) == len(set(OPS)) == 24
+    assert len(OPS) == len(set(OPS)) == 25
     assert set(CASES) == set(OPS)
     declared = {name for name, _ in inspect.getmembers(Ops, inspect.isfunction)}
     assert declared - {"__init__", "_no_init_or_replace_init", "__subclasshook__"} == set(OPS)
@@ -153,7 +163,7 @@ def test_a_masked_mean_ignores_the_rest() -> None:
     assert _numpy.mean(np.array([1.0, 100.0, 3.0]), np.array([1.0, 0.0, 1.0])) == 2.0
 
 
-SMOOTH = ("x", "y", "positive", "rows", "images", "kernel")
+SMOOTH = ("x", "y", "positive", "rows", "images", "kernel", "w", "stack")
 """Tensors that a gradient is taken with respect to."""
 
 
