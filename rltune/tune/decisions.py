@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -110,4 +111,7 @@ class Decisions:
 
 def _as_json(result: dict[str, Any]) -> str:
     shown = plain({k: v for k, v in result.items() if k != "config"}, keep_non_finite=True)
-    return json_encoding.dumps(shown)
+    try:
+        return json.dumps(shown, allow_nan=False)
+    except ValueError:  # a number that is not finite
+        return json_encoding.dumps(shown)

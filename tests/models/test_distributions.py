@@ -147,26 +147,39 @@ def test_gaussian_samples_have_their_moments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("logits", "uniform", "action"),
+    ("logits", "noise", "action"),
     [
-        ([0.0, 0.0], 0.0, 0),
-        ([0.0, 0.0], 0.499999, 0),
-        ([0.0, 0.0], 0.5, 1),
-        ([0.0, 0.0], 1 - 2**-24, 1),  # the largest float32 below 1
-        # What has no probability is never picked, on either edge.
-        ([-1e4, 0.0, 0.0], 0.0, 1),
-        ([-np.inf, 0.0, 0.0], 0.0, 1),
-        ([0.0, 0.0, -1e4], 1 - 2**-24, 1),
-        ([-1e4, 0.0, -1e4], 0.0, 1),
-        ([-1e4, 0.0, -1e4], 1 - 2**-24, 1),
-        ([0.1, 0.2, -1e4, -1e4], 1 - 2**-24, 1),
-        ([1e4, -1e4, 0.0], 0.5, 0),
+        ([0.0, 0.0], [0.1, 0.0], 0),
+        ([0.0, 0.0], [-0.1, 0.0], 1),
+        ([1.0, 0.0], [-0.9, 0.0], 0),
+        # What has no probability is never picked, at the noise's ends either.
+        ([-1e4, 0.0, 0.0], [88, -5, -4.9], 2),
+        ([-np.inf, 0.0, 0.0], [88, -5, -4.9], 2),
+        ([0.0, 0.0, -100.0], [-4.9, -5, 88], 0),
+        ([1e4, -1e4, 0.0], [-5, 88, 88], 0),
     ],
 )
-def test_the_edges_of_the_noise(logits: list[float], uniform: float, action: int) -> None:
-    made = Categorical(len(logits))
-    noise = np.array([[uniform]], np.float32)
-    assert made.sample(np.array([logits], np.float32), noise, 1.0).tolist() == [action]
+def test_the_largest_of_logit_plus_noise(
+    logits: list[float], noise: list[float], action: int
+) -> None:
+    row, drawn = np.array([logits], np.float32), np.array([noise], np.float32)
+    assert Categorical(len(logits)).sample(row, drawn, 1.0).tolist() == [action]
+    pair = MultiCategorical([len(logits), 2])
+    more = np.array([[0.0, 1.0]], np.float32)
+    got = pair.sample(np.hstack([row, more]), np.hstack([drawn, -3 * more]), 1.0)
+    assert got.tolist() == [[action, 0]]
+
+
+def test_the_noise_stays_between_its_ends() -> None:
+    """Of an exponential number that is 0 as well, which single precision may bring."""
+    noise = Categorical(100).noise(np.random.default_rng(0), 50_000)
+    assert -5 < noise.min() < -2 and 12 < noise.max() < 88
+
+    class Zero:
+        def standard_exponential(self, shape: Any, dtype: Any) -> np.ndarray:
+            return np.zeros(shape, dtype)
+
+    assert 80 < float(Categorical(1).noise(Zero(), 1)[0, 0]) < 88  # type: ignore[arg-type]
 
 
 def test_modes() -> None:
@@ -205,9 +218,9 @@ def test_epsilon_greedy_on_the_edges(noise: list[float], exploration: float, act
 @pytest.mark.parametrize(
     ("space", "kind", "inputs", "noise"),
     [
-        (gym.spaces.Discrete(4), Categorical, 4, 1),
-        (gym.spaces.MultiDiscrete([2, 3]), MultiCategorical, 5, 2),
-        (gym.spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), MultiCategorical, 14, 4),
+        (gym.spaces.Discrete(4), Categorical, 4, 4),
+        (gym.spaces.MultiDiscrete([2, 3]), MultiCategorical, 5, 5),
+        (gym.spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), MultiCategorical, 14, 14),
         (gym.spaces.Box(-1, 1, (2, 3)), DiagGaussian, 12, 6),
         (gym.spaces.Box(-1, 1, ()), DiagGaussian, 2, 1),
     ],
