@@ -29,7 +29,7 @@ relu, softplus, stop_gradient = jax.nn.relu, jax.nn.softplus, lax.stop_gradient
 
 @jax.custom_vjp
 def matmul(x: Tensor, w: Tensor) -> Tensor:
-    """Transposed factors of a gradient are laid out first: XLA's products on a CPU are slower by half, and by much
+    """What a gradient transposes of `x` is laid out first: XLA's products on a CPU are slower by half, and by much
     more where one side is narrow, if they have to read across the rows."""
     return x @ w
 

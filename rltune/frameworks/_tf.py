@@ -32,9 +32,8 @@ exp, tanh, sqrt, square, abs, minimum, maximum, where, one_hot, stop_gradient, r
 log, softplus, relu, clip = tf.math.log, tf.math.softplus, tf.nn.relu, tf.clip_by_value
 
 
-@tf.custom_gradient
-def matmul(x: Tensor, w: Tensor) -> Any:
-    """As jax's, and for the same reason."""
+def _product(x: Tensor, w: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """As jax's `matmul`, and for the same reason; what of `w` is transposed is laid out too."""
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
         rows, gradients = (tf.reshape(t, (-1, t.shape[-1])) for t in (x, upstream))
@@ -45,6 +44,9 @@ def matmul(x: Tensor, w: Tensor) -> Any:
 
 def _laid_out(x: Tensor) -> Tensor:
     return xla.optimization_barrier(x)[0]
+
+
+matmul = tf.custom_gradient(_product)
 
 
 def sum(x: Tensor, axis: int | None = None) -> Tensor:
