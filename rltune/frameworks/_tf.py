@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from rltune.frameworks import convolution
+from rltune.frameworks.columns import Columns
+from rltune.frameworks.compiled import CompiledUpdater, State
+from rltune.frameworks.environment import setting
+from rltune.frameworks.ops import Ops, Tensor
+from rltune.frameworks.tables import Tables
+from rltune.frameworks.updater import UpdaterSettings
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 import tensorflow as tf  # noqa: E402
 from tensorflow.compiler.tf2xla.python import xla  # noqa: E402
-
-from rltune.frameworks import convolution  # noqa: E402
-from rltune.frameworks.columns import Columns  # noqa: E402
-from rltune.frameworks.compiled import CompiledUpdater, State  # noqa: E402
-from rltune.frameworks.environment import setting  # noqa: E402
-from rltune.frameworks.ops import Ops, Tensor  # noqa: E402
-from rltune.frameworks.tables import Tables  # noqa: E402
-from rltune.frameworks.updater import UpdaterSettings  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class TfUpdater(CompiledUpdater):
     def __init__(self, settings: UpdaterSettings):
         _prepare(settings)
         super().__init__(settings, OPS)
-        self._programs: dict[Any, Any] = {}
+        self._programs: dict[Any, Callable[..., tuple[State, Tensor, dict[str, Tensor]]]] = {}
 
     def _call(self, tables: Tables) -> tuple[State, Tensor, dict[str, Tensor]]:
         # Tensors handed to the function of their shapes cost a third of arrays that it has to look at.
@@ -123,7 +123,7 @@ class TfUpdater(CompiledUpdater):
             self._programs[key] = function.get_concrete_function(self._state, *tensors)
             flags = _xla_flags(self._settings.threads)
         with setting("XLA_FLAGS", flags):  # the first call compiles
-            return self._programs[key](self._state, *tensors)  # type: ignore[no-any-return]
+            return self._programs[key](self._state, *tensors)
 
     def _loop(
         self,

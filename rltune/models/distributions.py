@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from math import log, pi, prod
 from typing import Any, Protocol
 
@@ -32,25 +33,29 @@ class Distribution(Protocol):
         """KL(self || other) per row."""
 
 
-def _gumbel(rng: np.random.Generator, steps: int, size: int) -> np.ndarray:
-    """Noise with which each logit is the largest as often as its category's probability says, if it is added: the
-    Gumbel-max trick (https://arxiv.org/abs/1411.0030, section 2). From -5 to 88: a category 100 below another one in
-    its logit is never picked."""
-    exponential = rng.standard_exponential((steps, size), np.float32)
-    return -np.log(np.maximum(exponential, np.finfo(np.float32).tiny))
+class _Discrete(ABC):
+    """Samples are modes under the noise of the Gumbel-max trick (https://arxiv.org/abs/1411.0030, section 2): with it
+    added, each logit is the largest as often as its category's probability says. It lies between -5 and 88, so a
+    category 100 below another one in its logit is never picked."""
+
+    noise_size: int
+
+    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
+        exponential = rng.standard_exponential((steps, self.noise_size), np.float32)
+        return -np.log(np.maximum(exponential, np.finfo(np.float32).tiny))
+
+    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
+        return self.mode(inputs + noise)
+
+    @abstractmethod
+    def mode(self, inputs: np.ndarray) -> np.ndarray: ...
 
 
-class Categorical:
+class Categorical(_Discrete):
     """One of n actions, inputs are logits."""
 
     def __init__(self, n: int):
         self.num_inputs = self.noise_size = n
-
-    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
-        return _gumbel(rng, steps, self.noise_size)
-
-    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
-        return self.mode(inputs + noise)
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
         return np.asarray(np.argmax(inputs, -1))
@@ -67,21 +72,15 @@ class Categorical:
         return ops.sum(ops.exp(logp) * (logp - ops.log_softmax(other)), -1)
 
 
-class MultiCategorical:
+class MultiCategorical(_Discrete):
     """Independent categoricals; inputs are their logits side by side, actions [N, parts]."""
 
     def __init__(self, sizes: list[int]):
         self.sizes, self.parts = sizes, [Categorical(n) for n in sizes]
         self.num_inputs = self.noise_size = sum(sizes)
 
-    def noise(self, rng: np.random.Generator, steps: int) -> np.ndarray:
-        return _gumbel(rng, steps, self.noise_size)
-
     def _split(self, inputs: np.ndarray) -> list[np.ndarray]:
         return np.split(inputs, np.cumsum(self.sizes)[:-1], -1)
-
-    def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
-        return self.mode(inputs + noise)
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
         return np.stack([np.argmax(x, -1) for x in self._split(inputs)], -1)

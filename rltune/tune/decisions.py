@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +110,4 @@ class Decisions:
 
 def _as_json(result: dict[str, Any]) -> str:
     shown = plain({k: v for k, v in result.items() if k != "config"}, keep_non_finite=True)
-    try:
-        return json.dumps(shown, allow_nan=False)
-    except ValueError:  # a number that is not finite
-        return json_encoding.dumps(shown)
+    return json_encoding.dumps(shown)

@@ -24,5 +24,5 @@ def test_t13_6_five_samples_of_pg_are_five_trials_with_their_own_rates() -> None
     )
     assert len({trial.config["lr"] for trial in trials}) == 5
     for i, trial in enumerate(trials):
-        assert re.fullmatch(rf"PG_CartPole-v0_{i}_lr=(0\.\d{{1,8}}|\S+e-\d+)", str(trial))
+        assert re.fullmatch(rf"PG_CartPole-v0_{i}_lr=(0\.\d{{3,8}}|\S+e-\d+)", str(trial))
         assert trial.status == "TERMINATED"

@@ -66,7 +66,7 @@ def test_t11_3_a_resumed_search_goes_on_as_the_undisturbed_one(name: str) -> Non
     again = trials.resumed(resumed.search)
     more = trials.ask(3)
     assert again.ask(3) == more
-    assert len({str(config) for config in more}) == 3  # one value may be at its bound in each
+    assert len({config["x"] for config in more}) == 3
     assert again.search.get_state() == trials.search.get_state()
 
 
