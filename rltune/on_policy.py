@@ -63,7 +63,7 @@ class OnPolicyAlgorithm(Algorithm):
         self._sync_policy()
         epochs = self.minibatches(batch.count)[1]
         averages = {
-            name: float(np.mean(values[-len(index) // epochs :])) for name, values in stats.items()
+            name: float(values[-len(index) // epochs :].mean()) for name, values in stats.items()
         }
         return {"cur_lr": coeffs["lr"], **averages, **self.after_update(averages, batch, coeffs)}
 

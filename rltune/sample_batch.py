@@ -53,9 +53,12 @@ def minibatch_index(
     rng: np.random.Generator, rows: int, minibatch_size: int, epochs: int
 ) -> np.ndarray:
     """Row numbers of every minibatch of every epoch, int32 [steps, minibatch_size]; each epoch is a permutation of the
-    rows. Where the last minibatch of an epoch is short, -1 fills it up."""
+    rows, or all of them in their order where that is one minibatch: losses are means over its rows. Where the last
+    minibatch of an epoch is short, -1 fills it up."""
     size = min(minibatch_size, rows)
     steps = -(-rows // size)
+    if steps == 1:
+        return np.tile(np.arange(rows, dtype=np.int32), (epochs, 1))
     index = np.full((epochs, steps * size), -1, np.int32)
     for epoch in range(epochs):
         index[epoch, :rows] = rng.permutation(rows)

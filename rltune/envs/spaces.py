@@ -199,11 +199,10 @@ class ActionAdapter:
         """[N, *shape] of the policy -> a new array [N, ...] of the space's shape and dtype."""
         if self.nvec is None:
             return self._box_to_env(actions)
-        values = actions + self._start
-        return self._shaped(values)
+        return self._shaped(actions + self._start)
 
     def _box_to_env(self, actions: np.ndarray) -> np.ndarray:
-        values = self._center + actions * self._half if self._normalize else actions
+        values = self._center + actions * self._half if self._normalize else actions.copy()
         if self._clip:
             values = np.clip(values, self._low, self._high)
         if np.issubdtype(self.space.dtype, np.integer):
@@ -211,4 +210,4 @@ class ActionAdapter:
         return self._shaped(values)
 
     def _shaped(self, values: np.ndarray) -> np.ndarray:
-        return np.array(values, self.space.dtype).reshape(len(values), *self._env_shape)
+        return values.astype(self.space.dtype, copy=False).reshape(len(values), *self._env_shape)

@@ -58,7 +58,7 @@ class Categorical(_Discrete):
         self.num_inputs = self.noise_size = n
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
-        return np.asarray(np.argmax(inputs, -1))
+        return inputs.argmax(-1)
 
     def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
         return ops.gather(ops.log_softmax(inputs), actions)
@@ -83,7 +83,7 @@ class MultiCategorical(_Discrete):
         return np.split(inputs, np.cumsum(self.sizes)[:-1], -1)
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
-        return np.stack([np.argmax(x, -1) for x in self._split(inputs)], -1)
+        return np.stack([x.argmax(-1) for x in self._split(inputs)], -1)
 
     def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
         parts = ops.split(inputs, self.sizes)

@@ -96,8 +96,11 @@ class _LocalHandle:
     @contextmanager
     def _inside(self) -> Iterator[None]:
         before = os.getcwd()
-        os.makedirs(self._logdir, exist_ok=True)
-        os.chdir(self._logdir)
+        try:
+            os.chdir(self._logdir)
+        except FileNotFoundError:
+            os.makedirs(self._logdir)
+            os.chdir(self._logdir)
         try:
             yield
         finally:
