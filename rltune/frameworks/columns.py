@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -33,13 +34,7 @@ class Columns:
 
     @classmethod
     def of(cls, batch: Mapping[str, np.ndarray]) -> Columns:
-        columns: list[Column] = []
-        used = {"float": 0, "int": 0, "uint8": 0}
-        for name, values in batch.items():
-            kind = _kind(values.dtype)
-            columns.append(Column(name, kind, used[kind], values.shape[1:]))
-            used[kind] = columns[-1].stop
-        return cls(tuple(columns))
+        return _columns(tuple((n, values.dtype, values.shape[1:]) for n, values in batch.items()))
 
     def pack(
         self, batch: Mapping[str, np.ndarray], rows: int, int_type: type[np.integer] = np.int32
@@ -61,6 +56,18 @@ class Columns:
     def unpack(self, ops: Ops, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The columns [B, ...] of gathered rows."""
         return {column.name: _column(ops, matrices[column.kind], column) for column in self.columns}
+
+
+@lru_cache
+def _columns(layout: tuple[tuple[str, np.dtype, tuple[int, ...]], ...]) -> Columns:
+    """The columns of these names, types and shapes of a row: the same object for every batch of a run."""
+    columns: list[Column] = []
+    used = {"float": 0, "int": 0, "uint8": 0}
+    for name, dtype, shape in layout:
+        kind = _kind(dtype)
+        columns.append(Column(name, kind, used[kind], shape))
+        used[kind] = columns[-1].stop
+    return Columns(tuple(columns))
 
 
 def _column(ops: Ops, matrix: Tensor, column: Column) -> Tensor:

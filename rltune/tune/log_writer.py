@@ -16,6 +16,9 @@ HANG_S = 30.0
 # How long the end of a run waits for everything to be written.
 DRAIN_S = 60.0
 POLL_S = 0.1
+# What comes within this time after the last call is taken together: results in quick succession then
+# neither wait for the thread's turn nor find its code and data gone from the processor's caches.
+GATHER_S = 0.02
 
 LogCall = tuple[type, Callable[[], object]]
 
@@ -42,6 +45,7 @@ class LogWriter:
         self._since = 0.0
         self._given_up: set[type] = set()
         self._thread: threading.Thread | None = None
+        self._hurried = threading.Event()
 
     def submit(self, calls: Sequence[LogCall]) -> None:
         """Leaves calls, each with the class that answers for it. They must not raise."""
@@ -58,6 +62,7 @@ class LogWriter:
         if self._thread is None:
             return True
         done = threading.Event()
+        self._hurried.set()
         self._submitted.put([(LogWriter, done.set)])
         deadline = time.monotonic() + timeout
         while not done.wait(max(0.0, min(POLL_S, deadline - time.monotonic()))):
@@ -82,6 +87,8 @@ class LogWriter:
         me = threading.current_thread()
         while True:
             if not self._calls:
+                if self._submitted.empty():
+                    self._hurried.wait(GATHER_S)
                 submitted = self._submitted.get()
                 if submitted is None:
                     return

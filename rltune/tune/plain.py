@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 
 
+_PLAIN = frozenset({str, bool, int, type(None)})
+
+
 def plain(value: Any, keep_non_finite: bool = False) -> Any:
     """`value` out of dicts, lists, texts and numbers alone.
 
     numpy scalars and arrays become numbers and lists, what has no plain form becomes its text.
     NaN and infinities become None, since JSON has no such numbers, unless `keep_non_finite`.
     """
-    if value is None or isinstance(value, str | bool):
-        return str(value) if isinstance(value, str) else value
+    if type(value) in _PLAIN:  # most values, and the checks below cost more
+        return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
