@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from rltune import sample_batch as columns
 from rltune.algorithm import Algorithm
 from rltune.algorithm_config import AlgorithmConfig

@@ -82,6 +82,14 @@ def test_padding_and_order() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_other_seeds_give_other_orders(seed: int) -> None:
-    index = minibatch_index(np.random.default_rng(seed), 64, 64, 1)
-    other = minibatch_index(np.random.default_rng(seed + 10), 64, 64, 1)
+    index = minibatch_index(np.random.default_rng(seed), 64, 32, 1)
+    other = minibatch_index(np.random.default_rng(seed + 10), 64, 32, 1)
     assert index.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_a_minibatch_of_all_rows_takes_them_as_they_come(size: int) -> None:
+    rng = np.random.default_rng(0)
+    index = minibatch_index(rng, 4, size, 2)
+    assert index.dtype == np.int32 and index.tolist() == [[0, 1, 2, 3]] * 2
+    assert rng.random() == np.random.default_rng(0).random()  # nothing was drawn

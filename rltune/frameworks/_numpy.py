@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import numpy as np
 
 from rltune.frameworks.convolution import conv2d as _conv2d
@@ -14,7 +12,9 @@ minimum, maximum, clip, where = np.minimum, np.maximum, np.clip, np.where
 
 
 def matmul(x: Tensor, w: Tensor) -> Tensor:
-    return np.dot(x, w) if x.ndim == 2 else np.matmul(x, w)  # of few rows, in two thirds of the time
+    return (
+        np.dot(x, w) if x.ndim == 2 else np.matmul(x, w)
+    )  # of few rows, in two thirds of the time
 
 
 def relu(x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def split(x: Tensor, sizes: list[int]) -> list[Tensor]:
     """Views; a fifth of what `np.split` costs, and each iteration unpacks its weights with it."""
-    ends = accumulate(sizes)
+    ends = np.cumsum(sizes).tolist()
     return [x[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 

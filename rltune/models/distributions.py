@@ -58,7 +58,8 @@ class Categorical(_Discrete):
         self.num_inputs = self.noise_size = n
 
     def mode(self, inputs: np.ndarray) -> np.ndarray:
-        return inputs.argmax(-1)
+        actions: np.ndarray = inputs.argmax(-1)  # np.argmax takes five times as long for a few rows
+        return actions
 
     def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
         return ops.gather(ops.log_softmax(inputs), actions)

@@ -49,13 +49,13 @@ class LogWriter:
 
     def submit(self, calls: Sequence[LogCall]) -> None:
         """Leaves calls, each with the class that answers for it. They must not raise."""
-        if self._thread is None:
-            self._start_thread()
         self._give_up_hung()
         while self._submitted.qsize() >= self._capacity:
             time.sleep(POLL_S)
             self._give_up_hung()
         self._submitted.put(calls)
+        if self._thread is None:
+            self._start_thread()
 
     def drain(self, timeout: float) -> bool:
         """Waits up to `timeout` seconds until every call has been made; whether that is so."""

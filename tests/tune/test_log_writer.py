@@ -156,3 +156,16 @@ class NamesItsThread(Logger):
     def on_result(self, result: dict[str, Any]) -> None:
         with open(os.path.join(self.logdir, "threads"), "a") as file:
             file.write(f"{threading.current_thread().name} ")
+
+
+def test_t6_5_what_comes_soon_is_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call is made at once, later ones when the gathering is over or the end hurries it."""
+    monkeypatch.setattr(log_writer, "GATHER_S", 60.0)
+    writer, first, more = LogWriter(), threading.Event(), threading.Event()
+    writer.submit([(Logger, first.set)])
+    assert first.wait(10)
+    writer.submit([(Logger, more.set)])
+    assert not more.wait(0.1)
+    began = time.monotonic()
+    writer.close()
+    assert more.is_set() and time.monotonic() - began < 30
