@@ -12,9 +12,8 @@ minimum, maximum, clip, where = np.minimum, np.maximum, np.clip, np.where
 
 
 def matmul(x: Tensor, w: Tensor) -> Tensor:
-    return (
-        np.dot(x, w) if x.ndim == 2 else np.matmul(x, w)
-    )  # of few rows, in two thirds of the time
+    """The same number either way; of a few rows `dot` makes it in two thirds of the time."""
+    return np.dot(x, w) if x.ndim == 2 else np.matmul(x, w)
 
 
 def relu(x: Tensor) -> Tensor:
