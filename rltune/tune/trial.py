@@ -42,6 +42,9 @@ class TrialStatus(str, Enum):
     ERROR = "ERROR"
 
 
+# Of a directory's name, before its date and what makes it unique; file systems take 255 bytes.
+NAME_BYTES = 200
+
 _ENDS = {TrialStatus.TERMINATED, TrialStatus.ERROR}
 _MOVES = {
     TrialStatus.PENDING: {TrialStatus.RUNNING, TrialStatus.PAUSED, *_ENDS},
@@ -288,7 +291,8 @@ class Trial:
         if self.logdir is None:
             os.makedirs(self.local_dir, exist_ok=True)
             longest = int(os.environ.get("MAX_LEN_IDENTIFIER") or 130)
-            prefix = f"{str(self)[:longest]}_{date_text()}"
+            name = os.fsencode(str(self)[:longest])[:NAME_BYTES].decode(errors="ignore")
+            prefix = f"{name}_{date_text()}"
             self.logdir = tempfile.mkdtemp(prefix=prefix, dir=self.local_dir)
             os.chmod(self.logdir, 0o755)  # mkdtemp makes it private
         os.makedirs(self.logdir, exist_ok=True)
