@@ -12,7 +12,7 @@ minimum, maximum, clip, where = np.minimum, np.maximum, np.clip, np.where
 
 
 def matmul(x: Tensor, w: Tensor) -> Tensor:
-    """The same number either way; of a few rows `dot` makes it in two thirds of the time."""
+    """As `matmul`; of a few rows `dot` takes two thirds of the time."""
     return np.dot(x, w) if x.ndim == 2 else np.matmul(x, w)
 
 
@@ -63,8 +63,8 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def split(x: Tensor, sizes: list[int]) -> list[Tensor]:
     """Views; a fifth of what `np.split` costs, and each iteration unpacks its weights with it."""
-    ends = np.cumsum(sizes).tolist()
-    return [x[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    cuts = np.cumsum(sizes)[:-1].tolist()
+    return [x[..., a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
 
 
 def cast_float(x: Tensor) -> Tensor:

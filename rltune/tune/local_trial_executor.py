@@ -99,7 +99,7 @@ class _LocalHandle:
         try:
             os.chdir(self._logdir)
         except FileNotFoundError:
-            os.makedirs(self._logdir)
+            os.makedirs(self._logdir, exist_ok=True)
             os.chdir(self._logdir)
         try:
             yield

@@ -49,13 +49,13 @@ class LogWriter:
 
     def submit(self, calls: Sequence[LogCall]) -> None:
         """Leaves calls, each with the class that answers for it. They must not raise."""
+        if self._thread is None:
+            self._start_thread()
         self._give_up_hung()
         while self._submitted.qsize() >= self._capacity:
             time.sleep(POLL_S)
             self._give_up_hung()
         self._submitted.put(calls)
-        if self._thread is None:
-            self._start_thread()
 
     def drain(self, timeout: float) -> bool:
         """Waits up to `timeout` seconds until every call has been made; whether that is so."""
@@ -65,10 +65,13 @@ class LogWriter:
         self._hurried.set()
         self._submitted.put([(LogWriter, done.set)])
         deadline = time.monotonic() + timeout
-        while not done.wait(max(0.0, min(POLL_S, deadline - time.monotonic()))):
-            self._give_up_hung()
-            if time.monotonic() > deadline:
-                return False
+        try:
+            while not done.wait(max(0.0, min(POLL_S, deadline - time.monotonic()))):
+                self._give_up_hung()
+                if time.monotonic() > deadline:
+                    return False
+        finally:
+            self._hurried.clear()
         return True
 
     def close(self, timeout: float = DRAIN_S) -> None:
@@ -87,8 +90,6 @@ class LogWriter:
         me = threading.current_thread()
         while True:
             if not self._calls:
-                if self._submitted.empty():
-                    self._hurried.wait(GATHER_S)
                 submitted = self._submitted.get()
                 if submitted is None:
                     return
@@ -104,6 +105,8 @@ class LogWriter:
                 if self._thread is not me:
                     return
                 self._current = None
+            if not self._calls and self._submitted.empty():
+                self._hurried.wait(GATHER_S)
 
     def _give_up_hung(self) -> None:
         with self._lock:

@@ -291,7 +291,9 @@ class Trial:
         if self.logdir is None:
             os.makedirs(self.local_dir, exist_ok=True)
             longest = int(os.environ.get("MAX_LEN_IDENTIFIER") or 130)
-            name = os.fsencode(str(self)[:longest])[:NAME_BYTES].decode(errors="ignore")
+            name = str(self)[:longest]
+            while len(os.fsencode(name)) > NAME_BYTES:
+                name = name[:-1]
             prefix = f"{name}_{date_text()}"
             self.logdir = tempfile.mkdtemp(prefix=prefix, dir=self.local_dir)
             os.chmod(self.logdir, 0o755)  # mkdtemp makes it private

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -158,14 +159,31 @@ class NamesItsThread(Logger):
             file.write(f"{threading.current_thread().name} ")
 
 
-def test_t6_5_what_comes_soon_is_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first call is made at once, later ones when the gathering is over or the end hurries it."""
+class Hurry(threading.Event):
+    """Tells when the writer waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.awaited.set()
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("end", [LogWriter.drain, LogWriter.close])
+def test_t6_5_what_comes_soon_is_taken_together(
+    end: Callable[[LogWriter, float], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first call is made at once, later ones when the gathering is over or an end hurries it."""
     monkeypatch.setattr(log_writer, "GATHER_S", 60.0)
     writer, first, more = LogWriter(), threading.Event(), threading.Event()
+    writer._hurried = hurry = Hurry()
     writer.submit([(Logger, first.set)])
-    assert first.wait(10)
+    assert first.wait(10) and hurry.awaited.wait(10)
     writer.submit([(Logger, more.set)])
     assert not more.wait(0.1)
     began = time.monotonic()
-    writer.close()
+    end(writer, 30.0)
     assert more.is_set() and time.monotonic() - began < 30
+    assert not hurry.is_set()  # what comes after the end of a trial is gathered again

@@ -49,7 +49,7 @@ def test_t6_2_a_name_of_ones_own(wrap: Any) -> None:
 def test_t6_3_directories(monkeypatch: pytest.MonkeyPatch) -> None:
     [trial] = run(train_func)
     assert re.fullmatch(r"train_func_0_\d{4}(-\d\d){2}_\d\d(-\d\d){2}.{8}", Path(trial.logdir).name)
-    long = {"a": tune.grid_search(["x" * 50]), "b": tune.grid_search(["y" * 160])}
+    long = {"a": tune.grid_search(["x" * 50]), "b": tune.grid_search(["y" * 300])}
     assert run(train_func, config=long)[0].status == "TERMINATED"
     wide = {"a": tune.grid_search(["\N{GRINNING FACE}" * 100])}  # four bytes each
     assert run(train_func, config=wide)[0].status == "TERMINATED"
