@@ -55,11 +55,11 @@ class OnPolicyAlgorithm(Algorithm):
         batch = SampleBatch.concat([rollout.batch for rollout in rollouts])
         if self.cfg.standardize_advantages:
             batch[columns.ADVANTAGES] = standardized(batch[columns.ADVANTAGES])
-        index = minibatch_index(self._learner_rng, batch.count, *self.minibatches(batch.count))
+        size, epochs = self.minibatches(batch.count)
+        index = minibatch_index(self._learner_rng, batch.count, size, epochs)
         stats, _ = self.learner.update({n: batch[n] for n in self.train_columns}, index, coeffs)
         self.num_steps_trained += batch.count
         self._sync_policy()
-        epochs = self.minibatches(batch.count)[1]
         averages = {
             name: float(values[-len(index) // epochs :].mean()) for name, values in stats.items()
         }

@@ -62,7 +62,7 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def split(x: Tensor, sizes: list[int]) -> list[Tensor]:
-    """Views; a fifth of what `np.split` costs, and each iteration unpacks its weights with it."""
+    """Views; half of what `np.split` costs, and each iteration unpacks its weights with it."""
     cuts = np.cumsum(sizes)[:-1].tolist()
     return [x[..., a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rltune.frameworks import _numpy as numpy_ops
 from rltune.frameworks.ops import Ops, Tensor
 
 
@@ -80,11 +81,9 @@ class MultiCategorical(_Discrete):
         self.sizes, self.parts = sizes, [Categorical(n) for n in sizes]
         self.num_inputs = self.noise_size = sum(sizes)
 
-    def _split(self, inputs: np.ndarray) -> list[np.ndarray]:
-        return np.split(inputs, np.cumsum(self.sizes)[:-1], -1)
-
     def mode(self, inputs: np.ndarray) -> np.ndarray:
-        return np.stack([x.argmax(-1) for x in self._split(inputs)], -1)
+        parts = zip(self.parts, numpy_ops.split(inputs, self.sizes), strict=True)
+        return np.stack([part.mode(x) for part, x in parts], -1)
 
     def logp(self, ops: Ops, inputs: Tensor, actions: Tensor) -> Tensor:
         parts = ops.split(inputs, self.sizes)
@@ -152,7 +151,7 @@ class EpsilonGreedy(Categorical):
 
     def sample(self, inputs: np.ndarray, noise: np.ndarray, exploration: float) -> np.ndarray:
         anything = np.minimum((noise[:, 1] * self.num_inputs).astype(np.int64), self.num_inputs - 1)
-        return np.where(noise[:, 0] < exploration, anything, np.argmax(inputs, -1))
+        return np.where(noise[:, 0] < exploration, anything, self.mode(inputs))
 
 
 def make_distribution(space: Any) -> Distribution:
